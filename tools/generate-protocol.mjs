@@ -14,7 +14,8 @@ const files = readdirSync(protoDirectory, { recursive: true })
   .sort();
 
 const definitions = new protobuf.Root();
-definitions.resolvePath = (_origin, target) => (target.startsWith('/') ? target : join(protoDirectory, target));
+definitions.resolvePath = (_origin, target) =>
+  target.startsWith('/') ? target : join(protoDirectory, target);
 definitions.loadSync(
   files.map((name) => join(protoDirectory, name)),
   { keepCase: false, alternateCommentMode: true },
@@ -64,7 +65,10 @@ function renderMessage(type, here) {
   const fields = type.fieldsArray
     .map((field) => `${doc(field, '  ')}  ${field.name}: ${fieldType(field, here)};\n`)
     .join('');
-  const body = fields === '' ? `export type ${type.name} = Record<string, never>;\n` : `export interface ${type.name} {\n${fields}}\n`;
+  const body =
+    fields === ''
+      ? `export type ${type.name} = Record<string, never>;\n`
+      : `export interface ${type.name} {\n${fields}}\n`;
   return `${doc(type, '')}${body}export const ${type.name}Codec: Codec<${type.name}> = codec('${type.fullName.slice(1)}');\n`;
 }
 
@@ -108,7 +112,11 @@ function renderFile(file) {
       throw new Error(`${object.fullName}: only messages, enums and services stand at the top of a file`);
     })
     .join('\n');
-  const imports = [...new Set([...body.matchAll(/\b(common|image|network|cgroup|spawn|node|control)\.[A-Z]/g)].map((m) => m[1]))]
+  const imports = [
+    ...new Set(
+      [...body.matchAll(/\b(common|image|network|cgroup|spawn|node|control)\.[A-Z]/g)].map((m) => m[1]),
+    ),
+  ]
     .filter((name) => name !== alias(packageName))
     .map((name) => `import type * as ${name} from './${name}.js';\n`)
     .join('');

@@ -55,7 +55,8 @@ const readAsIs: FieldReader = (value) => value;
 
 function readerFor(field: protobuf.Field): FieldReader {
   const resolved = field.resolvedType;
-  if (resolved instanceof protobuf.Type) return (value) => toPlain(resolved, value as Record<string, unknown>);
+  if (resolved instanceof protobuf.Type)
+    return (value) => toPlain(resolved, value as Record<string, unknown>);
   if (resolved instanceof protobuf.Enum) {
     const names = resolved.valuesById;
     const unspecified = names[0] ?? '';
@@ -90,7 +91,10 @@ function toPlain(type: protobuf.Type, message: Record<string, unknown>): Record<
     else if (field.map) {
       const entries = Object.entries(value as Record<string, unknown>);
       plain[field.name] = Object.fromEntries(entries.map(([key, item]) => [key, field.read(item)]));
-    } else if (field.absentable && (value === null || value === undefined || !Object.hasOwn(message, field.name)))
+    } else if (
+      field.absentable &&
+      (value === null || value === undefined || !Object.hasOwn(message, field.name))
+    )
       plain[field.name] = undefined;
     else plain[field.name] = field.read(value);
   }

@@ -37,7 +37,8 @@ export class GantryError extends Error {
     this.code = fields.code;
     this.operation = fields.operation;
     this.object = fields.object ?? '';
-    this.retryable = fields.retryable ?? (fields.code === 'unavailable' || fields.code === 'deadline_exceeded');
+    this.retryable =
+      fields.retryable ?? (fields.code === 'unavailable' || fields.code === 'deadline_exceeded');
   }
 }
 

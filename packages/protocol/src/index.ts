@@ -1,5 +1,11 @@
 export type { Codec, Init, Method, MethodKind, ServiceDescriptor } from './codec.js';
-export { GantryError, asGantryError, isGantryError, type ErrorCode, type GantryErrorFields } from './error.js';
+export {
+  GantryError,
+  asGantryError,
+  isGantryError,
+  type ErrorCode,
+  type GantryErrorFields,
+} from './error.js';
 export { decodeError, encodeError } from './wire-error.js';
 export * as common from './generated/common.js';
 export * as image from './generated/image.js';

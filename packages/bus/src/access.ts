@@ -1,0 +1,66 @@
+import { eventSubject, inboxPrefix, serviceSubjects } from './subjects.js';
+
+/** Every user of a node's bus. */
+export const nodeServices = [
+  'image-store',
+  'network-manager',
+  'cgroup-supervisor',
+  'spawner',
+  'node-agent',
+  'api',
+] as const;
+export type NodeService = (typeof nodeServices)[number];
+
+interface Role {
+  /** Services it may call. */
+  readonly calls: readonly NodeService[];
+  /** Event kinds it may publish. */
+  readonly publishes: readonly string[];
+  /** Event kinds it may hear. */
+  readonly hears: readonly string[];
+}
+
+/** Who may do what: the whole of a node's authority, from which nats-server's permissions are made. */
+const roles: Readonly<Record<NodeService, Role>> = {
+  'image-store': { calls: [], publishes: ['image'], hears: [] },
+  'network-manager': { calls: [], publishes: [], hears: [] },
+  'cgroup-supervisor': { calls: [], publishes: ['cgroup-oom'], hears: [] },
+  spawner: { calls: [], publishes: ['process-exited'], hears: [] },
+  'node-agent': {
+    calls: ['image-store', 'network-manager', 'cgroup-supervisor', 'spawner'],
+    publishes: ['container'],
+    hears: ['process-exited', 'cgroup-oom', 'image'],
+  },
+  api: {
+    calls: ['node-agent', 'image-store', 'network-manager', 'cgroup-supervisor', 'spawner'],
+    publishes: [],
+    hears: ['container', 'image'],
+  },
+};
+
+/** Publish and subscribe subjects of one user, as nats-server's configuration takes them. */
+export interface Permissions {
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+}
+
+/** Least privilege of one service on its node's bus. */
+export function permissionsFor(service: NodeService, nodeId: string): Permissions {
+  const role = roles[service];
+  const callers = nodeServices.filter((other) => roles[other].calls.includes(service));
+  const publish = [
+    ...role.calls.map((called) => serviceSubjects(nodeId, called)),
+    // Answers to callers, and the input side of streams opened at services it calls.
+    ...[...callers, ...role.calls].map((peer) => `${inboxPrefix(peer)}.>`),
+    ...role.publishes.map((kind) => eventSubject(nodeId, kind)),
+    // Health and metrics addresses of all services are asked through the NATS services API.
+    ...(service === 'api' ? ['$SRV.PING', '$SRV.INFO', '$SRV.STATS'] : [`${inboxPrefix('api')}.>`]),
+  ];
+  const subscribe = [
+    `${inboxPrefix(service)}.>`,
+    ...(service === 'api' ? [] : [serviceSubjects(nodeId, service)]),
+    '$SRV.>',
+    ...role.hears.map((kind) => eventSubject(nodeId, kind)),
+  ];
+  return { publish: [...new Set(publish)], subscribe };
+}

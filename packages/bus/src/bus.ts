@@ -1,0 +1,410 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  GantryError,
+  asGantryError,
+  decodeError,
+  type Codec,
+  type Init,
+  type Method,
+  type MethodKind,
+} from '@gantry/protocol';
+import {
+  ErrorCode as NatsErrorCode,
+  Events,
+  NatsError,
+  RequestStrategy,
+  connect,
+  headers,
+  nkeyAuthenticator,
+  type NatsConnection,
+} from 'nats';
+import type { BusMetrics } from './bus-metrics.js';
+import { StreamEnd } from './stream-end.js';
+import { eventSubject, inboxPrefix, methodSubject } from './subjects.js';
+
+export const headerNames = {
+  requestId: 'Gantry-Request-Id',
+  deadlineMs: 'Gantry-Deadline-Ms',
+  caller: 'Gantry-Caller',
+  error: 'Gantry-Error',
+} as const;
+
+/** How long a call waits for a service that is not there (it may be restarting), milliseconds. */
+const absentServiceWaitMs = 5_000;
+const defaultDeadlineMs = 30_000;
+
+export interface BusOptions {
+  /** This service's name: its NATS user and inbox prefix. */
+  readonly name: string;
+  readonly nodeId: string;
+  /** "nats://127.0.0.1:4222" */
+  readonly natsUrl: string;
+  /** Seed of this service's nkey; empty for a bus without authentication (tests). */
+  readonly nkeySeed: string;
+  readonly metrics: BusMetrics;
+}
+
+export interface CallOptions {
+  /** Milliseconds until `deadline_exceeded`; 30,000 when absent. */
+  readonly deadlineMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Follows a request through all services' logs; made up when absent. */
+  readonly requestId?: string | undefined;
+}
+
+export interface StreamOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly requestId?: string | undefined;
+}
+
+/** The caller's side of a stream. Leaving the iteration early cancels it. */
+export interface ClientStream<Request, Response> extends AsyncIterable<Response> {
+  /** Duplex only. Waits until the other side has room; rejects when the stream is over. */
+  send(message: Init<Request>): Promise<void>;
+  /** Duplex only. Tells the server that no more input comes. */
+  endInput(): void;
+  cancel(): void;
+}
+
+/** What one service of the node tells of itself through the NATS services API. */
+export interface ServiceListing {
+  readonly name: string;
+  readonly version: string;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** A service's connection to its node's bus: typed calls, streams and events. */
+export class Bus {
+  readonly nodeId: string;
+  readonly name: string;
+  /** For the harness, which registers the handlers. */
+  readonly connection: NatsConnection;
+  readonly #metrics: BusMetrics;
+  readonly #reconnectListeners = new Set<() => void>();
+  readonly #lossListeners = new Set<() => void>();
+
+  private constructor(options: BusOptions, connection: NatsConnection) {
+    this.nodeId = options.nodeId;
+    this.name = options.name;
+    this.connection = connection;
+    this.#metrics = options.metrics;
+    void this.#watchStatus();
+  }
+
+  /** Connects, waiting for nats-server to come up for as long as it takes; reconnects for ever afterwards. */
+  static async connect(options: BusOptions): Promise<Bus> {
+    const connection = await connect({
+      servers: options.natsUrl,
+      name: `gantry-${options.name}`,
+      inboxPrefix: inboxPrefix(options.name),
+      maxReconnectAttempts: -1,
+      waitOnFirstConnect: true,
+      reconnectTimeWait: 50,
+      reconnectJitter: 50,
+      pingInterval: 5_000,
+      maxPingOut: 2,
+      ignoreAuthErrorAbort: true,
+      ...(options.nkeySeed === ''
+        ? {}
+        : { authenticator: nkeyAuthenticator(new TextEncoder().encode(options.nkeySeed)) }),
+    });
+    return new Bus(options, connection);
+  }
+
+  /**
+   * Calls one method of a service on this node. Throws the service's GantryError, or `deadline_exceeded`, or
+   * `unavailable` when the service stays away for 5 s. Sent again when the bus was lost in between: handlers are
+   * idempotent.
+   */
+  async call<Request, Response>(
+    method: Method<Request, Response, 'unary'>,
+    request: Init<Request>,
+    options: CallOptions = {},
+  ): Promise<Response> {
+    const stop = this.#metrics.callSeconds.startTimer({ service: method.service, method: method.name });
+    try {
+      const response = await this.#call(method, request, options);
+      stop({ code: 'ok' });
+      return response;
+    } catch (error) {
+      const known = asGantryError(error, method.name);
+      stop({ code: known.code });
+      throw known;
+    }
+  }
+
+  async #call<Request, Response>(
+    method: Method<Request, Response, 'unary'>,
+    request: Init<Request>,
+    { deadlineMs = defaultDeadlineMs, signal, requestId = randomUUID() }: CallOptions,
+  ): Promise<Response> {
+    const started = performance.now();
+    const body = method.request.encode(request);
+    const subject = methodSubject(this.nodeId, method.service, method.name);
+    for (let waitMs = 20; ; waitMs = Math.min(waitMs * 2, 250)) {
+      const elapsed = performance.now() - started;
+      const left = deadlineMs - elapsed;
+      if (left <= 0) throw this.#deadline(method, deadlineMs);
+      try {
+        // The client forgets what is published while it is disconnected.
+        await this.#whenConnected(left, signal, method, deadlineMs);
+        const sent = headers();
+        sent.set(headerNames.requestId, requestId);
+        sent.set(headerNames.deadlineMs, String(Math.ceil(left)));
+        sent.set(headerNames.caller, this.name);
+        const pending = this.connection.request(subject, body, { timeout: left, headers: sent });
+        const reply = await this.#unlessLost(
+          signal === undefined ? pending : abortable(pending, signal, method.name),
+        );
+        if (reply === undefined) continue;
+        if (reply.headers?.has(headerNames.error) === true) throw decodeError(reply.data);
+        return method.response.decode(reply.data);
+      } catch (error) {
+        if (!isAbsent(error)) throw this.#translate(error, method, deadlineMs);
+        if (performance.now() - started > absentServiceWaitMs) throw this.#absent(method, error);
+        await sleep(waitMs, undefined, signal === undefined ? {} : { signal });
+      }
+    }
+  }
+
+  /** Opens a stream; resolves when the server has accepted it. For duplex methods `first` is the first input. */
+  async openStream<Request, Response, Kind extends 'server-stream' | 'duplex'>(
+    method: Method<Request, Response, Kind>,
+    first: Init<Request>,
+    { signal, requestId = randomUUID() }: StreamOptions = {},
+  ): Promise<ClientStream<Request, Response>> {
+    const started = performance.now();
+    for (let waitMs = 20; ; waitMs = Math.min(waitMs * 2, 250)) {
+      const end = new StreamEnd({
+        connection: this.connection,
+        inboxPrefix: inboxPrefix(this.name),
+        operation: method.name,
+      });
+      await this.#whenConnected(defaultDeadlineMs, signal, method, defaultDeadlineMs);
+      const sent = headers();
+      sent.set(headerNames.requestId, requestId);
+      sent.set(headerNames.caller, this.name);
+      this.connection.publish(
+        methodSubject(this.nodeId, method.service, method.name),
+        method.request.encode(first),
+        { headers: sent, reply: end.inbox },
+      );
+      const cancel = (): void => end.cancel();
+      signal?.addEventListener('abort', cancel, { once: true });
+      end.signal.addEventListener('abort', () => signal?.removeEventListener('abort', cancel), {
+        once: true,
+      });
+      try {
+        await this.#accepted(end, method);
+        return clientStream(end, method);
+      } catch (error) {
+        end.close();
+        const again =
+          error instanceof GantryError &&
+          error.code === 'unavailable' &&
+          signal?.aborted !== true &&
+          performance.now() - started < absentServiceWaitMs;
+        if (!again) throw asGantryError(error, method.name);
+        await sleep(waitMs);
+      }
+    }
+  }
+
+  async #accepted<Request, Response>(end: StreamEnd, method: Method<Request, Response>): Promise<void> {
+    const timer = setTimeout(() => {
+      end.fail(this.#deadline(method, defaultDeadlineMs));
+    }, defaultDeadlineMs);
+    const lost = (): void => end.fail(this.#absent(method, undefined));
+    this.#lossListeners.add(lost);
+    try {
+      await end.accepted;
+    } finally {
+      clearTimeout(timer);
+      this.#lossListeners.delete(lost);
+    }
+  }
+
+  /** Waits until the connection stands. */
+  async #whenConnected<Request, Response>(
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+    method: Method<Request, Response>,
+    deadlineMs: number,
+  ): Promise<void> {
+    if (this.#connected) return;
+    let stopListening: () => void = () => undefined;
+    const back = new Promise<true>((resolve) => (stopListening = this.onReconnect(() => resolve(true))));
+    const timer = new AbortController();
+    const abort = signal === undefined ? timer.signal : AbortSignal.any([signal, timer.signal]);
+    const late = sleep(timeoutMs, false as const, { signal: abort }).catch(() => false as const);
+    const connected = await Promise.race([back, late]);
+    stopListening();
+    timer.abort();
+    if (!connected) throw this.#deadline(method, deadlineMs);
+  }
+
+  /** The answer, or undefined when the connection is lost first: whether it arrived is then unknown. */
+  async #unlessLost<T>(pending: Promise<T>): Promise<T | undefined> {
+    let lost: () => void = () => undefined;
+    const loss = new Promise<undefined>((resolve) => (lost = () => resolve(undefined)));
+    this.#lossListeners.add(lost);
+    pending.catch(() => undefined);
+    try {
+      return await Promise.race([pending, loss]);
+    } finally {
+      this.#lossListeners.delete(lost);
+    }
+  }
+
+  /** Publishes an event of this node: a hint, never the truth. */
+  publishEvent<Event>(kind: string, codec: Codec<Event>, event: Init<Event>): void {
+    this.#metrics.eventsPublished.inc({ kind });
+    if (!this.connection.isClosed())
+      this.connection.publish(eventSubject(this.nodeId, kind), codec.encode(event));
+  }
+
+  /** Hears events of this node. Returns the function that stops it. Events are lost while the bus is down. */
+  subscribeEvents<Event>(kind: string, codec: Codec<Event>, listener: (event: Event) => void): () => void {
+    const subscription = this.connection.subscribe(eventSubject(this.nodeId, kind), {
+      callback: (error, message) => {
+        if (error === null) listener(codec.decode(message.data));
+      },
+    });
+    return () => {
+      if (!this.connection.isClosed()) subscription.unsubscribe();
+    };
+  }
+
+  /** Calls back after every lost and regained connection: list the truth again. */
+  onReconnect(listener: () => void): () => void {
+    this.#reconnectListeners.add(listener);
+    return () => this.#reconnectListeners.delete(listener);
+  }
+
+  /** Every service that answers on this node's bus within 300 ms. */
+  async listServices(): Promise<ServiceListing[]> {
+    const client = this.connection.services.client({ strategy: RequestStrategy.JitterTimer, maxWait: 300 });
+    const found: ServiceListing[] = [];
+    for await (const info of await client.info())
+      found.push({ name: info.name, version: info.version, metadata: info.metadata ?? {} });
+    return found.sort((a, b) => a.name.localeCompare(b.name));
+  }
+
+  /** True while connected to nats-server. */
+  get connected(): boolean {
+    return !this.connection.isClosed() && this.#connected;
+  }
+
+  /** Sends what is buffered and closes; bounded to 2 s when nats-server is away. */
+  async close(): Promise<void> {
+    if (this.connection.isClosed()) return;
+    const drained = this.#connected ? this.connection.drain() : Promise.resolve();
+    await Promise.race([drained.catch(() => undefined), sleep(2_000, undefined, { ref: false })]);
+    if (!this.connection.isClosed()) await this.connection.close();
+  }
+
+  #connected = true;
+
+  async #watchStatus(): Promise<void> {
+    for await (const status of this.connection.status()) {
+      if (status.type === Events.Disconnect) {
+        this.#connected = false;
+        for (const lost of [...this.#lossListeners]) lost();
+      }
+      if (status.type === Events.Reconnect) {
+        this.#connected = true;
+        this.#metrics.reconnects.inc();
+        for (const listener of this.#reconnectListeners) listener();
+      }
+    }
+  }
+
+  #translate<Request, Response>(
+    error: unknown,
+    method: Method<Request, Response>,
+    deadlineMs: number,
+  ): GantryError {
+    if (error instanceof GantryError) return error;
+    if (error instanceof NatsError) {
+      const code: string = error.code;
+      if (code === NatsErrorCode.Timeout) return this.#deadline(method, deadlineMs);
+      const denied = code === NatsErrorCode.PermissionsViolation;
+      return new GantryError({
+        code: denied ? 'permission_denied' : 'unavailable',
+        operation: method.name,
+        object: method.service,
+        message: denied
+          ? `${this.name} may not call ${method.service}.${method.name}`
+          : `cannot reach ${method.service} over the bus: ${error.message}`,
+        cause: error,
+      });
+    }
+    return asGantryError(error, method.name);
+  }
+
+  #absent<Request, Response>(method: Method<Request, Response>, cause: unknown): GantryError {
+    return new GantryError({
+      code: 'unavailable',
+      operation: method.name,
+      object: method.service,
+      message: `service ${method.service} is not running on this node`,
+      cause,
+    });
+  }
+
+  #deadline<Request, Response>(method: Method<Request, Response>, deadlineMs: number): GantryError {
+    return new GantryError({
+      code: 'deadline_exceeded',
+      operation: method.name,
+      object: method.service,
+      message: `${method.service} did not answer ${method.name} within ${deadlineMs} ms`,
+    });
+  }
+}
+
+const isAbsent = (error: unknown): boolean =>
+  error instanceof NatsError && (error.code as string) === (NatsErrorCode.NoResponders as string);
+
+async function abortable<T>(pending: Promise<T>, signal: AbortSignal, operation: string): Promise<T> {
+  const aborted = (): GantryError =>
+    new GantryError({
+      code: 'deadline_exceeded',
+      operation,
+      message: `${operation} was cancelled`,
+      retryable: true,
+    });
+  if (signal.aborted) throw aborted();
+  let onAbort: () => void = () => undefined;
+  const cancelled = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(aborted());
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  pending.catch(() => undefined);
+  try {
+    return await Promise.race([pending, cancelled]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+function clientStream<Request, Response>(
+  end: StreamEnd,
+  method: Method<Request, Response, MethodKind>,
+): ClientStream<Request, Response> {
+  return {
+    send: (message) => end.send(method.request.encode(message)),
+    endInput: () => end.end(),
+    cancel: () => end.cancel(),
+    async *[Symbol.asyncIterator]() {
+      let whole = false;
+      try {
+        for await (const data of end) yield method.response.decode(data);
+        whole = true;
+      } finally {
+        if (whole) end.close();
+        else end.cancel();
+      }
+    },
+  };
+}
