@@ -1,6 +1,6 @@
-import { eventSubject, inboxPrefix, serviceSubjects } from './subjects.js';
+import { eventSubject, inboxPrefix, methodSubject, serviceSubjects } from './subjects.js';
 
-/** Every user of a node's bus. */
+/** Every service of a node. */
 export const nodeServices = [
   'image-store',
   'network-manager',
@@ -10,6 +10,17 @@ export const nodeServices = [
   'api',
 ] as const;
 export type NodeService = (typeof nodeServices)[number];
+
+/** Every user of a node's bus: the services, and gantryd for taking a node down. */
+export const busUsers = [...nodeServices, 'gantryd'] as const;
+export type BusUser = (typeof busUsers)[number];
+
+/** All gantryd ever asks for: the steps of `gantry down`. */
+const teardownMethods = [
+  ['node-agent', 'StopAllContainers'],
+  ['network-manager', 'TearDown'],
+  ['cgroup-supervisor', 'TearDown'],
+] as const satisfies readonly (readonly [NodeService, string])[];
 
 interface Role {
   /** Services it may call. */
@@ -44,10 +55,22 @@ export interface Permissions {
   readonly subscribe: readonly string[];
 }
 
-/** Least privilege of one service on its node's bus. */
-export function permissionsFor(service: NodeService, nodeId: string): Permissions {
+/** Least privilege of one user on its node's bus. */
+export function permissionsFor(user: BusUser, nodeId: string): Permissions {
+  return user === 'gantryd' ? permissionsOfGantryd(nodeId) : permissionsOfService(user, nodeId);
+}
+
+function permissionsOfGantryd(nodeId: string): Permissions {
+  return {
+    publish: teardownMethods.map(([service, method]) => methodSubject(nodeId, service, method)),
+    subscribe: [`${inboxPrefix('gantryd')}.>`],
+  };
+}
+
+function permissionsOfService(service: NodeService, nodeId: string): Permissions {
   const role = roles[service];
-  const callers = nodeServices.filter((other) => roles[other].calls.includes(service));
+  const callers: BusUser[] = nodeServices.filter((other) => roles[other].calls.includes(service));
+  if (teardownMethods.some(([called]) => called === service)) callers.push('gantryd');
   const publish = [
     ...role.calls.map((called) => serviceSubjects(nodeId, called)),
     // Answers to callers, and the input side of streams opened at services it calls.
