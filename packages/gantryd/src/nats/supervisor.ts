@@ -1,0 +1,207 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { connect as connectTcp } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GantryError } from '@gantry/protocol';
+import type { Logger } from 'pino';
+import { isAlive, signalProcess, waitUntilGone, type ProcessIdentity } from '../process-identity.js';
+import { readIfPresent, replaceFile } from '../state-file.js';
+import { findServer } from './find-server.js';
+import type { ServerPaths } from './server-config.js';
+
+/** How often an adopted server, whose exit is not reported to us, is looked at. */
+const watchIntervalMs = 250;
+const firstBackoffMs = 50;
+const longestBackoffMs = 5_000;
+/** A server that lived this long has earned a quick restart. */
+const steadyAfterMs = 10_000;
+const listenTimeoutMs = 10_000;
+
+export interface SupervisorOptions {
+  readonly paths: ServerPaths;
+  readonly port: number;
+  /** Content that the configuration file must have. */
+  readonly config: string;
+  readonly logger: Logger;
+  /** Called with every start after the first. */
+  readonly onRestart?: () => void;
+}
+
+/**
+ * Keeps one nats-server running for this node.
+ *
+ * ```
+ *                  found, listening             exit
+ *   start ──> look ───────────────> watching ─────────> wait (50 ms … 5 s) ──┐
+ *              │ none                  ^                                     │
+ *              └──────> spawn ─────────┴─────────────────────────────────────┘
+ * ```
+ *
+ * The server is a session of its own and holds none of our descriptors: it outlives a gantryd that is killed, and the
+ * next gantryd adopts it. Services notice neither.
+ */
+export class NatsSupervisor {
+  readonly #options: SupervisorOptions;
+  readonly #stopping = new AbortController();
+  #server: ProcessIdentity | undefined;
+  #watch: Promise<void> | undefined;
+
+  private constructor(options: SupervisorOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when the server listens. */
+  static async start(options: SupervisorOptions): Promise<NatsSupervisor> {
+    const supervisor = new NatsSupervisor(options);
+    mkdirSync(options.paths.directory, { recursive: true, mode: 0o700 });
+    if (!(await supervisor.#adopt())) await supervisor.#launch();
+    supervisor.#watch = supervisor.#keepRunning();
+    return supervisor;
+  }
+
+  /** Process number of the server now; undefined between two of them. */
+  get pid(): number | undefined {
+    return this.#server !== undefined && isAlive(this.#server) ? this.#server.pid : undefined;
+  }
+
+  /** Ends the supervision and the server. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#watch;
+    // Also one that is listed nowhere, for instance started in the instant before the abort.
+    for (let server = findServer(this.#options.paths.config); server !== undefined; ) {
+      await endServer(server);
+      server = findServer(this.#options.paths.config);
+    }
+  }
+
+  /** Takes over a server left by an earlier gantryd, when it is the one we would start. */
+  async #adopt(): Promise<boolean> {
+    const { paths, port, config, logger } = this.#options;
+    const found = findServer(paths.config);
+    if (found === undefined) return false;
+    const previous = readIfPresent(paths.config);
+    if (previous === config && (await listens(port, 2_000))) {
+      logger.info({ pid: found.pid }, 'nats-server adopted');
+      this.#server = found;
+      return true;
+    }
+    if (previous !== undefined && listenAddress(previous) === listenAddress(config)) {
+      // Another release of Gantry may grant other permissions: the server takes them without dropping a connection.
+      replaceFile(paths.config, config);
+      signalProcess(found, 'SIGHUP');
+      if (await listens(port, 2_000)) {
+        logger.info({ pid: found.pid }, 'nats-server adopted with new permissions');
+        this.#server = found;
+        return true;
+      }
+    }
+    logger.warn({ pid: found.pid }, 'nats-server left by an earlier gantryd does not fit and is replaced');
+    await endServer(found);
+    return false;
+  }
+
+  async #launch(): Promise<void> {
+    const { paths, port, config, logger } = this.#options;
+    if (readIfPresent(paths.config) !== config) replaceFile(paths.config, config);
+    if (await listens(port, 0)) throw portTaken(port);
+    const child = spawn('nats-server', ['-c', paths.config], {
+      detached: true,
+      stdio: 'ignore',
+      // A node's bus is small; the collector may work a little more to keep it so.
+      env: { PATH: searchPath(), GOGC: '50', GOMEMLIMIT: '64MiB' },
+    });
+    child.unref();
+    const failed = new Promise<never>((_resolve, reject) => {
+      child.once('error', (cause) => {
+        reject(launchFailed(`nats-server cannot be started: ${cause.message}`, cause));
+      });
+      child.once('exit', (code, signal) => {
+        reject(launchFailed(`nats-server ended at once (${signal ?? `exit code ${code}`}), see ${paths.log}`));
+      });
+    });
+    failed.catch(() => undefined);
+    const up = listens(port, listenTimeoutMs).then((is) => {
+      if (!is) throw launchFailed(`nats-server does not listen on 127.0.0.1:${port}, see ${paths.log}`);
+    });
+    await Promise.race([up, failed]);
+    this.#server = findServer(paths.config);
+    logger.info({ pid: this.#server?.pid, port }, 'nats-server started');
+  }
+
+  async #keepRunning(): Promise<void> {
+    const { logger, onRestart } = this.#options;
+    const { signal } = this.#stopping;
+    let backoffMs = firstBackoffMs;
+    while (!signal.aborted) {
+      const startedAt = performance.now();
+      while (this.pid !== undefined && !signal.aborted) await pause(watchIntervalMs, signal);
+      if (signal.aborted) return;
+      backoffMs = performance.now() - startedAt > steadyAfterMs ? firstBackoffMs : Math.min(backoffMs * 2, longestBackoffMs);
+      logger.warn({ pid: this.#server?.pid, backoffMs }, 'nats-server has gone');
+      await pause(backoffMs, signal);
+      if (signal.aborted) return;
+      try {
+        await this.#launch();
+        onRestart?.();
+      } catch (error) {
+        logger.error({ err: error }, 'nats-server could not be started again');
+      }
+    }
+  }
+}
+
+async function endServer(server: ProcessIdentity): Promise<void> {
+  signalProcess(server, 'SIGTERM');
+  if (await waitUntilGone(server, 5_000)) return;
+  signalProcess(server, 'SIGKILL');
+  await waitUntilGone(server, 5_000);
+}
+
+function listenAddress(config: string): unknown {
+  try {
+    return (JSON.parse(config) as { listen?: unknown }).listen;
+  } catch {
+    return undefined;
+  }
+}
+
+/** True as soon as something takes connections there. With a time of 0 it is asked once. */
+async function listens(port: number, timeoutMs: number): Promise<boolean> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const connected = await new Promise<boolean>((resolve) => {
+      const socket = connectTcp({ host: '127.0.0.1', port });
+      socket.once('connect', () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.once('error', () => resolve(false));
+    });
+    if (connected) return true;
+    if (performance.now() >= deadline) return false;
+    await sleep(10);
+  }
+}
+
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await sleep(milliseconds, undefined, { signal }).catch(() => undefined);
+}
+
+/** Daemons live in sbin, which a user's PATH may lack. */
+function searchPath(): string {
+  return `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin`;
+}
+
+function portTaken(port: number): GantryError {
+  return new GantryError({
+    code: 'failed_precondition',
+    operation: 'start',
+    object: `127.0.0.1:${port}`,
+    message: `port ${port} of 127.0.0.1 is taken by another program; set nats.port to a free one`,
+  });
+}
+
+function launchFailed(message: string, cause?: unknown): GantryError {
+  return new GantryError({ code: 'unavailable', operation: 'start', object: 'nats-server', message, cause });
+}
