@@ -31,8 +31,6 @@ interface ArchitectureProfile {
 const ERRNO: Readonly<Record<string, number>> = { EPERM: 1, ENOSYS: 38 };
 const OPERATORS: Readonly<Record<string, SeccompOperator>> = {
   equal: 'SCMP_CMP_EQ',
-  below: 'SCMP_CMP_LT',
-  above: 'SCMP_CMP_GT',
   masked: 'SCMP_CMP_MASKED_EQ',
 };
 
