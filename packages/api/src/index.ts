@@ -1,0 +1,2 @@
+export { startApi } from './main.js';
+export { apiConfigSchema, type ApiConfig } from './config.js';

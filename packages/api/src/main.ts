@@ -1,0 +1,48 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { startService, type RunningService, type ServiceEnvironment } from '@gantry/bus';
+import type { FastifyInstance } from 'fastify';
+import type { ApiConfig } from './config.js';
+import { createApiMetrics } from './metrics.js';
+import { createApplication } from './service.js';
+import { listenOnSocket } from './socket.js';
+import { openSpool } from './spool.js';
+
+/** How long answers under way may take when the api stops, milliseconds. */
+const closePatienceMs = 2_000;
+
+/** Starts the HTTP door of the node on `<run_dir>/api.sock`. It calls other services and is called by none. */
+export function startApi(environment: ServiceEnvironment, config: ApiConfig): Promise<RunningService> {
+  return startService({
+    name: 'api',
+    environment,
+    start: async ({ bus, nodeId, version, logger, registry, signal }) => {
+      const socketPath = join(config.run_dir, 'api.sock');
+      const spoolDirectory = join(config.state_dir, 'spool');
+      await mkdir(config.run_dir, { recursive: true, mode: 0o755 });
+      await openSpool(spoolDirectory);
+      const metrics = createApiMetrics(registry);
+      const streams = { stopping: signal, openStreams: metrics.openStreams };
+      const app = await createApplication({ bus, nodeId, version, logger, metrics, streams, spoolDirectory });
+      await listenOnSocket(app, socketPath, config.socket_group);
+      logger.info({ socket: socketPath }, 'listening');
+      return {
+        handlers: {},
+        stop: async () => {
+          await rm(socketPath, { force: true });
+          await closeWithin(app, closePatienceMs);
+        },
+      };
+    },
+  });
+}
+
+/** Lets answers under way end, for a while. */
+async function closeWithin(app: FastifyInstance, patienceMs: number): Promise<void> {
+  const timer = setTimeout(() => app.server.closeAllConnections(), patienceMs);
+  try {
+    await app.close();
+  } finally {
+    clearTimeout(timer);
+  }
+}

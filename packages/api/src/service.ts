@@ -1,0 +1,116 @@
+import { randomUUID } from 'node:crypto';
+import swagger from '@fastify/swagger';
+import type { Bus, ServiceKit } from '@gantry/bus';
+import { GantryError } from '@gantry/protocol';
+import { Ajv } from 'ajv';
+import fastify, { type FastifyInstance } from 'fastify';
+import { describeRefusal, errorReply, statusOf, toGantryError } from './error-reply.js';
+import type { StreamKit } from './http-stream.js';
+import type { ApiMetrics } from './metrics.js';
+import { attachRoutes } from './routes/attach.js';
+import { containerStreamRoutes } from './routes/container-streams.js';
+import { containerRoutes } from './routes/containers.js';
+import { imageRoutes } from './routes/images.js';
+import { nodeRoutes } from './routes/node.js';
+import { volumeRoutes } from './routes/volumes.js';
+
+/** What the routes work with. */
+export interface ApiParts {
+  readonly bus: Bus;
+  readonly nodeId: string;
+  readonly version: string;
+  readonly logger: ServiceKit['logger'];
+  readonly metrics: ApiMetrics;
+  readonly streams: StreamKit;
+  readonly spoolDirectory: string;
+}
+
+/** JSON bodies are small; image archives are streamed and not counted. */
+const bodyLimitBytes = 1 << 20;
+
+/** The HTTP application: routes over the bus, schemas at the edge, one shape for errors. */
+export async function createApplication(parts: ApiParts): Promise<FastifyInstance> {
+  const app = fastify({
+    bodyLimit: bodyLimitBytes,
+    forceCloseConnections: 'idle',
+    genReqId: (request) => requestIdOf(request.headers['x-request-id']),
+    schemaErrorFormatter: (errors, part) => new Error(describeRefusal(errors, part)),
+    routerOptions: { maxParamLength: 1024 },
+  });
+  validateStrictly(app);
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'Gantry', version: parts.version, description: 'Containers of one node.' },
+    },
+  });
+  app.addContentTypeParser(
+    ['application/x-tar', 'application/octet-stream'],
+    (_request, payload, done) => done(null, payload),
+  );
+  reportErrors(app, parts);
+  measure(app, parts.metrics);
+
+  containerRoutes(app, parts);
+  containerStreamRoutes(app, parts);
+  attachRoutes(app, parts);
+  imageRoutes(app, parts);
+  volumeRoutes(app, parts);
+  nodeRoutes(app, parts);
+  app.get('/v1/openapi.json', { schema: { hide: true } }, () => app.swagger());
+  await app.ready();
+  return app;
+}
+
+const requestIdOf = (given: string | string[] | undefined): string =>
+  typeof given === 'string' && /^[\w-]{1,64}$/.test(given) ? given : randomUUID();
+
+/** Bodies are taken as they are; the text of a query is read as the type its schema names. */
+function validateStrictly(app: FastifyInstance): void {
+  const strict = new Ajv({ strict: false });
+  const coercing = new Ajv({ strict: false, coerceTypes: 'array' });
+  app.setValidatorCompiler<Record<string, unknown>>(({ schema, httpPart }) =>
+    (httpPart === 'body' ? strict : coercing).compile(schema),
+  );
+  // Answers come from typed messages; there is nothing to filter out of them.
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+}
+
+function reportErrors(app: FastifyInstance, { logger }: ApiParts): void {
+  app.setErrorHandler((error, request, reply) => {
+    const route = `${request.method} ${request.routeOptions.url ?? request.url}`;
+    const failure = toGantryError(error, route);
+    if (failure.code === 'internal' || failure.code === 'data_loss')
+      logger.error({ request: request.id, operation: failure.operation, err: failure }, 'request failed');
+    return reply.code(statusOf(failure.code)).send(errorReply(failure));
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const route = `${request.method} ${request.url.split('?')[0] ?? ''}`;
+    const failure = new GantryError({
+      code: 'not_found',
+      operation: route,
+      object: route,
+      message: `this api has no ${route}; see /v1/openapi.json`,
+    });
+    return reply.code(404).send(errorReply(failure));
+  });
+}
+
+function measure(app: FastifyInstance, { requestSeconds }: ApiMetrics): void {
+  app.addHook('onSend', async (request, reply) => {
+    await Promise.resolve();
+    void reply.header('x-request-id', request.id);
+  });
+  app.addHook('onResponse', (request, reply, done) => {
+    if (request.routeOptions.schema?.tags?.includes('streams') !== true)
+      requestSeconds.observe(
+        {
+          method: request.method,
+          route: request.routeOptions.url ?? 'unknown',
+          status: String(reply.statusCode),
+        },
+        reply.elapsedTime / 1000,
+      );
+    done();
+  });
+}
