@@ -108,15 +108,14 @@ class NetworkAddon : public Napi::Addon<NetworkAddon> {
                          });
     settle_ = Settle::New(env, "gantry-network", 0, 1, this);
     settle_.Unref(env);
-  }
-
-  ~NetworkAddon() {
-    // Threads end before the function they settle through.
-    maker_.reset();
-    reaper_.reset();
-    quick_.reset();
-    nft_.reset();
-    settle_.Release();
+    // Hooks run in the reverse order of their making: the threads end before the function they settle through, which
+    // Node.js itself closes. When this object is destroyed that function is gone already.
+    env.AddCleanupHook([this] {
+      maker_.reset();
+      reaper_.reset();
+      quick_.reset();
+      nft_.reset();
+    });
   }
 
  private:
