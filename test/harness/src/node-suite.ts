@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe } from 'node:test';
+import type { HostState } from './host-state.js';
+import { modes, TestNode, type Mode, type TestNodeOptions } from './test-node.js';
+import { eventually } from './wait.js';
+
+export const isRoot = process.getuid?.() === 0;
+export const skipUnlessRoot = isRoot ? false : 'needs root: containers are made of mounts, namespaces and cgroups';
+
+/** What may differ from one moment to the next although nothing was left: the pool of sandboxes is being refilled. */
+interface Footprint {
+  readonly counts: Readonly<Record<string, number>>;
+  readonly state: HostState;
+}
+
+/** What containers leave behind, if anything: the same numbers before a test and after it. */
+async function footprint(node: TestNode): Promise<Footprint> {
+  const state = await node.readState();
+  const below = (directory: string): number => state.files.filter((path) => path.startsWith(`${directory}/`)).length;
+  return {
+    state,
+    counts: {
+      mounts: state.mounts.length,
+      links: state.links.length,
+      'nftables lines': state.nftables.length,
+      cgroups: state.cgroups.length,
+      processes: state.processes.length,
+      'files of running containers': below(`${node.runDirectory}/containers`),
+      'files of container records': below(`${node.stateDirectory}/containers`),
+      volumes: below(`${node.stateDirectory}/volumes`),
+    },
+  };
+}
+
+const differences = (before: Footprint, after: Footprint): string[] =>
+  Object.keys(before.counts).filter((key) => before.counts[key] !== after.counts[key]);
+
+function describeDifferences(before: Footprint, after: Footprint): string {
+  return differences(before, after)
+    .map((key) => {
+      const kind = (Object.keys(after.state) as (keyof HostState)[]).find((name) => key.startsWith(name)) ?? 'files';
+      const known = new Set(before.state[kind]);
+      const added = after.state[kind].filter((line) => !known.has(line));
+      return `${key}: ${before.counts[key]} before, ${after.counts[key]} after; new: ${added.slice(0, 12).join(' | ')}`;
+    })
+    .join('\n');
+}
+
+/** Asserts that the machine has nothing of the node any more. */
+export function assertNothingLeft(state: HostState, node: TestNode): void {
+  const files = state.files.filter((path) => path.startsWith(`${node.runDirectory}/`));
+  const { mounts, links, nftables, cgroups, processes } = state;
+  assert.deepEqual(
+    { mounts, links, nftables, cgroups, processes, files },
+    { mounts: [], links: [], nftables: [], cgroups: [], processes: [], files: [] },
+  );
+}
+
+/**
+ * Defines the tests once for each mode, each with a node of its own. After every test all containers are removed and the
+ * machine must be as before it; after the last the node goes down and nothing of it may be left.
+ */
+export function describeOnNode(
+  title: string,
+  define: (getNode: () => TestNode, mode: Mode) => void,
+  options: Omit<TestNodeOptions, 'mode'> & { readonly modes?: readonly Mode[] } = {},
+): void {
+  for (const mode of options.modes ?? modes) {
+    describe(`${title} (${mode})`, { skip: skipUnlessRoot }, () => {
+      let node: TestNode | undefined;
+      let earlier: Footprint | undefined;
+      const getNode = (): TestNode => {
+        assert.ok(node, 'the node did not start');
+        return node;
+      };
+      before(async () => {
+        node = await TestNode.start({ ...options, mode });
+        // The pool fills up in the background: wait for two equal looks.
+        let last = await footprint(node);
+        earlier = await eventually('the node is at rest', async () => {
+          await new Promise((resolve) => setTimeout(resolve, 150));
+          const next = await footprint(getNode());
+          const still = differences(last, next).length === 0;
+          last = next;
+          return still ? next : undefined;
+        });
+      });
+      afterEach(async () => {
+        const current = getNode();
+        await current.removeContainers();
+        const reference = earlier;
+        assert.ok(reference);
+        let now = await footprint(current);
+        try {
+          await eventually('nothing is left', async () => {
+            now = await footprint(current);
+            return differences(reference, now).length === 0;
+          }, 6_000);
+        } catch {
+          earlier = now;
+          assert.fail(`something is left behind:\n${describeDifferences(reference, now)}`);
+        }
+      });
+      after(async () => {
+        if (node === undefined) return;
+        try {
+          assertNothingLeft(await node.stop(), node);
+        } finally {
+          await node.destroy();
+        }
+      });
+      define(getNode, mode);
+    });
+  }
+}
