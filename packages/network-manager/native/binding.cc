@@ -98,6 +98,7 @@ class NetworkAddon : public Napi::Addon<NetworkAddon> {
                              InstanceMethod("makeSandbox", &NetworkAddon::MakeSandbox),
                              InstanceMethod("destroySandboxes", &NetworkAddon::DestroySandboxes),
                              InstanceMethod("deleteLinks", &NetworkAddon::DeleteLinks),
+                             InstanceMethod("attachLinks", &NetworkAddon::AttachLinks),
                              InstanceMethod("ensureBridge", &NetworkAddon::EnsureBridge),
                              InstanceMethod("listLinks", &NetworkAddon::ListLinks),
                              InstanceMethod("listLinksInside", &NetworkAddon::ListLinksInside),
@@ -171,6 +172,7 @@ class NetworkAddon : public Napi::Addon<NetworkAddon> {
     SandboxRequest request;
     request.directory = text(object, "directory");
     request.namespaces.own_user_namespace = object.Get("ownUserNamespace").As<Napi::Boolean>();
+    request.namespaces.own_net_namespace = object.Get("ownNetNamespace").As<Napi::Boolean>();
     request.namespaces.id_base = number(object, "idBase");
     request.namespaces.id_count = number(object, "idCount");
     request.sysctls = read_sysctls(object.Get("sysctls").As<Napi::Array>());
@@ -209,14 +211,26 @@ class NetworkAddon : public Napi::Addon<NetworkAddon> {
         info.Env(), reaper_, "gantry-net-reap", [doomed, group](Host& host) { return destroy_sandboxes(host, doomed, group); }, Nothing);
   }
 
-  Napi::Value DeleteLinks(const Napi::CallbackInfo& info) {
-    auto list = info[0].As<Napi::Array>();
-    uint32_t group = info[1].As<Napi::Number>().Uint32Value();
+  static std::vector<std::string> ReadNames(const Napi::Value& value) {
+    auto list = value.As<Napi::Array>();
     std::vector<std::string> names;
     for (uint32_t i = 0; i < list.Length(); i++) names.push_back(list.Get(i).As<Napi::String>().Utf8Value());
+    return names;
+  }
+
+  Napi::Value DeleteLinks(const Napi::CallbackInfo& info) {
+    auto names = ReadNames(info[0]);
+    uint32_t group = info[1].As<Napi::Number>().Uint32Value();
     return SubmitHost<Done>(
         info.Env(), reaper_, "gantry-net-reap", [names, group](Host& host) { return delete_links_together(host.links(), names, group); },
         Nothing);
+  }
+
+  Napi::Value AttachLinks(const Napi::CallbackInfo& info) {
+    auto names = ReadNames(info[0]);
+    int bridge = info[1].As<Napi::Number>().Int32Value();
+    return SubmitHost<Done>(
+        info.Env(), quick_, "gantry-net", [names, bridge](Host& host) { return attach_links(host.links(), names, bridge); }, Nothing);
   }
 
   Napi::Value EnsureBridge(const Napi::CallbackInfo& info) {

@@ -130,6 +130,17 @@ Status delete_link(NetlinkSocket& socket, const std::string& name) {
   return socket.run(batch);
 }
 
+Status attach_links(NetlinkSocket& socket, const std::vector<std::string>& names, int bridge_index) {
+  NetlinkBatch batch;
+  for (const auto& name : names) {
+    begin_link(batch, RTM_NEWLINK, 0, 0, IFF_UP, "attach the link to the bridge", ENODEV);
+    batch.text(IFLA_IFNAME, name);
+    batch.u32(IFLA_MASTER, static_cast<uint32_t>(bridge_index));
+    batch.end();
+  }
+  return socket.run(batch);
+}
+
 Status make_veth(NetlinkSocket& host, const VethRequest& request, int target_namespace) {
   NetlinkBatch batch;
   begin_link(batch, RTM_NEWLINK, kCreate, 0, IFF_UP, "make the veth pair");

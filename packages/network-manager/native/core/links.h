@@ -48,8 +48,11 @@ Result<std::vector<Link>> list_links(NetlinkSocket& socket);
 // Makes the bridge when it is missing, gives it its address and sets it up; answers its index.
 Result<int> ensure_bridge(NetlinkSocket& socket, const BridgeRequest& request);
 
-// Deletes links by name; those already gone are no error.
+// Deletes a link by name; one already gone is no error.
 Status delete_link(NetlinkSocket& socket, const std::string& name);
+
+// Puts links back on the bridge and up; links that are gone are no error.
+Status attach_links(NetlinkSocket& socket, const std::vector<std::string>& names, int bridge_index);
 
 // Makes the pair; the host's end comes up with it.
 Status make_veth(NetlinkSocket& host, const VethRequest& request, int target_namespace);

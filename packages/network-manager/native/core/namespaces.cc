@@ -99,7 +99,7 @@ Result<NamespacePair> make_namespaces(const NamespaceRequest& request) {
   // One child at a time per thread, and it is gone before this function returns: its stack can be the thread's own.
   alignas(16) thread_local char stack[16 * 1024];
   ChildArguments arguments{read_end.get(), write_end.get()};
-  int flags = CLONE_VM | CLONE_PIDFD | CLONE_NEWNET | (request.own_user_namespace ? CLONE_NEWUSER : 0);
+  int flags = CLONE_VM | CLONE_PIDFD | (request.own_net_namespace ? CLONE_NEWNET : 0) | (request.own_user_namespace ? CLONE_NEWUSER : 0);
 
   // No handler of ours may run in the child. No exit signal: the event loop must not see this child at all.
   sigset_t all;
@@ -126,9 +126,11 @@ Result<NamespacePair> make_namespaces(const NamespaceRequest& request) {
     if (!user.ok()) return user.error();
     pair.user = std::move(user.value());
   }
-  auto net = open_file(child.file("ns/net"));
-  if (!net.ok()) return net.error();
-  pair.net = std::move(net.value());
+  if (request.own_net_namespace) {
+    auto net = open_file(child.file("ns/net"));
+    if (!net.ok()) return net.error();
+    pair.net = std::move(net.value());
+  }
   return pair;
 }
 

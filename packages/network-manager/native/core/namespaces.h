@@ -15,15 +15,17 @@ struct NamespaceRequest {
   bool own_user_namespace = true;
   uint32_t id_base = 0;
   uint32_t id_count = 0;
+  // False: the host's network stays (network mode host with a user namespace of its own).
+  bool own_net_namespace = true;
 };
 
-// Descriptors of fresh namespaces; `user` is empty when none was asked for.
+// Descriptors of fresh namespaces; what was not asked for is empty.
 struct NamespacePair {
   UniqueFd user;
   UniqueFd net;
 };
 
-// Makes a network namespace, owned by a new user namespace when one is asked for.
+// Makes the namespaces asked for; the network namespace is owned by the new user namespace where there is one.
 //
 // The caller's process has threads, so nothing but raw system calls runs in the child, on a stack of its own in shared
 // memory (CLONE_VM: no page table is copied). It only waits until its ids are mapped, and ends when its pipe does, be

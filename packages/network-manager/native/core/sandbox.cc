@@ -44,11 +44,13 @@ Result<SandboxHandles> build(Host& host, const SandboxRequest& request) {
   auto made = make_namespaces(request.namespaces);
   if (!made.ok()) return made.error();
   NamespacePair& pair = made.value();
-  if (auto written = write_sysctls_in(host, pair.net.get(), request.sysctls); !written.ok()) return written.error();
-  if (request.interface) {
-    if (auto linked = make_veth(host.links(), request.interface->veth, pair.net.get()); !linked.ok()) return linked.error();
+  if (pair.net) {
+    if (auto written = write_sysctls_in(host, pair.net.get(), request.sysctls); !written.ok()) return written.error();
+    if (request.interface) {
+      if (auto linked = make_veth(host.links(), request.interface->veth, pair.net.get()); !linked.ok()) return linked.error();
+    }
+    if (auto filled = fill_namespace(host, pair.net.get(), request); !filled.ok()) return filled.error();
   }
-  if (auto filled = fill_namespace(host, pair.net.get(), request); !filled.ok()) return filled.error();
 
   SandboxHandles handles;
   struct stat facts {};
@@ -58,10 +60,12 @@ Result<SandboxHandles> build(Host& host, const SandboxRequest& request) {
     handles.user_device = facts.st_dev;
     handles.user_inode = facts.st_ino;
   }
-  if (auto pinned = pin_namespace(pair.net, request.directory + "/net"); !pinned.ok()) return pinned.error();
-  if (::fstat(pair.net.get(), &facts) < 0) return system_error("stat", request.directory + "/net");
-  handles.net_device = facts.st_dev;
-  handles.net_inode = facts.st_ino;
+  if (pair.net) {
+    if (auto pinned = pin_namespace(pair.net, request.directory + "/net"); !pinned.ok()) return pinned.error();
+    if (::fstat(pair.net.get(), &facts) < 0) return system_error("stat", request.directory + "/net");
+    handles.net_device = facts.st_dev;
+    handles.net_inode = facts.st_ino;
+  }
   return handles;
 }
 
