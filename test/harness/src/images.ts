@@ -41,3 +41,13 @@ export const fullImage = (): ImageSource => ({
     StopSignal: 'SIGUSR1',
   },
 });
+
+/** "name=value" lines of the payload. */
+export function parseFacts(text: string): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    text
+      .split(/\r?\n/)
+      .filter((line) => line.includes('='))
+      .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+  );
+}
