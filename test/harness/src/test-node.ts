@@ -265,8 +265,16 @@ export class TestNode {
     return this.readState();
   }
 
-  /** Takes everything back by force, whatever state it is in. Never fails: a failed test has said enough. */
-  async destroy(): Promise<void> {
+  /** Leaves what a loss of power leaves: the state directory. The boot id stays, which a test cannot change. */
+  async simulateReboot(): Promise<void> {
+    await this.#killEverything();
+    this.#processes.clear();
+    rmSync(this.runDirectory, { recursive: true, force: true });
+    for (const link of (await this.readState()).links) await this.network.run('ip', ['link', 'del', link]);
+    await this.network.run('nft', ['flush', 'ruleset']);
+  }
+
+  async #killEverything(): Promise<void> {
     for (const child of this.#processes.values()) if (child.exitCode === null) child.kill('SIGKILL');
     for (let round = 0; round < 20; round += 1) {
       const { processes } = await this.readState();
@@ -283,6 +291,11 @@ export class TestNode {
     const { mounts, cgroups } = await this.readState();
     for (const mount of [...mounts].reverse()) await runCommand('umount', ['-l', mount]);
     for (const cgroup of [...cgroups].reverse()) await runCommand('rmdir', [cgroup]);
+  }
+
+  /** Takes everything back by force, whatever state it is in. Never fails: a failed test has said enough. */
+  async destroy(): Promise<void> {
+    await this.#killEverything();
     await this.network.remove();
     await this.outside?.remove();
     rmSync(this.directory, { recursive: true, force: true });
