@@ -14,7 +14,11 @@ const compiled = find('packages/*/dist/**/*.test.js').concat(find('test/harness/
 
 /** Tests of one group never disturb each other; groups run one after the other. */
 const groups = [
-  { name: 'structure', files: find('test/structure/**/*.test.mjs').concat(find('test/structure/dist/**/*.test.js')), concurrency: 2 },
+  {
+    name: 'structure',
+    files: find('test/structure/**/*.test.mjs').concat(find('test/structure/dist/**/*.test.js')),
+    concurrency: 2,
+  },
   { name: 'unit', files: compiled.filter((file) => !file.endsWith('.root.test.js')), concurrency: 2 },
   { name: 'root', files: compiled.filter((file) => file.endsWith('.root.test.js')), concurrency: 2 },
   { name: 'e2e', files: find('test/e2e/dist/**/*.test.js'), concurrency: 2 },
@@ -22,8 +26,28 @@ const groups = [
 ];
 
 const commands = [
-  { name: 'lint', command: ['node', ['node_modules/eslint/bin/eslint.js', '--max-warnings', '0', '--cache', '--cache-location', 'build/.eslintcache', '.']] },
-  { name: 'format', command: ['prettier', ['--check', '--log-level', 'warn', '--cache', '--cache-location', 'build/.prettiercache', '.']] },
+  {
+    name: 'lint',
+    command: [
+      'node',
+      [
+        'node_modules/eslint/bin/eslint.js',
+        '--max-warnings',
+        '0',
+        '--cache',
+        '--cache-location',
+        'build/.eslintcache',
+        '.',
+      ],
+    ],
+  },
+  {
+    name: 'format',
+    command: [
+      'prettier',
+      ['--check', '--log-level', 'warn', '--cache', '--cache-location', 'build/.prettiercache', '.'],
+    ],
+  },
 ];
 
 function runCommand({ name, command: [program, commandArguments] }) {
@@ -36,7 +60,10 @@ function runCommand({ name, command: [program, commandArguments] }) {
 function describeFailure(data) {
   const cause = data.details.error?.cause ?? data.details.error;
   const text = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
-  return text.split('\n').map((line) => `      ${line}`).join('\n');
+  return text
+    .split('\n')
+    .map((line) => `      ${line}`)
+    .join('\n');
 }
 
 async function runGroup({ name, files, concurrency }) {
@@ -79,7 +106,9 @@ const asked = process.argv.slice(2);
 const isAsked = ({ name }) => asked.length === 0 || asked.includes(name);
 const unknown = asked.filter((name) => ![...commands, ...groups].some((one) => one.name === name));
 if (unknown.length > 0) {
-  console.error(`no test group ${unknown.join(', ')}: ${[...commands, ...groups].map((one) => one.name).join(' ')}`);
+  console.error(
+    `no test group ${unknown.join(', ')}: ${[...commands, ...groups].map((one) => one.name).join(' ')}`,
+  );
   process.exit(2);
 }
 
@@ -96,7 +125,8 @@ for (const group of groups.filter(isAsked)) {
 
 console.log('\n             passed  failed  skipped  seconds');
 const sum = { name: 'all', passed: 0, failed: 0, skipped: 0, milliseconds: 0 };
-for (const row of rows) for (const key of ['passed', 'failed', 'skipped', 'milliseconds']) sum[key] += row[key];
+for (const row of rows)
+  for (const key of ['passed', 'failed', 'skipped', 'milliseconds']) sum[key] += row[key];
 for (const row of [...rows, sum]) {
   const cells = [row.passed, row.failed, row.skipped].map((count) => String(count).padStart(8)).join('');
   console.log(`${row.name.padEnd(11)}${cells} ${(row.milliseconds / 1000).toFixed(1).padStart(8)}`);

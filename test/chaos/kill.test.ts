@@ -9,12 +9,17 @@ const counters = Array.from({ length: 10 }, (_empty, index) => `counter-${index}
 
 /** Ten containers that count on standard output, 100 lines a second each. */
 async function startCounters(node: TestNode): Promise<ReadonlyMap<string, number>> {
-  await Promise.all(counters.map((name) => node.must('run', '-d', '--name', name, testImage, 'payload', 'count', '10000')));
+  await Promise.all(
+    counters.map((name) => node.must('run', '-d', '--name', name, testImage, 'payload', 'count', '10000')),
+  );
   return readPids(node);
 }
 
 async function readPids(node: TestNode): Promise<ReadonlyMap<string, number>> {
-  const all = JSON.parse(await node.must('inspect', ...counters)) as { Name: string; State: { Pid: number; Running: boolean } }[];
+  const all = JSON.parse(await node.must('inspect', ...counters)) as {
+    Name: string;
+    State: { Pid: number; Running: boolean };
+  }[];
   return new Map(all.map(({ Name, State }) => [Name.replace('/', ''), State.Running ? State.Pid : 0]));
 }
 
@@ -28,7 +33,11 @@ async function killAndRestart(node: TestNode, names: readonly string[]): Promise
 }
 
 /** The containers are the same processes, they are said to run, and nothing of what they counted is missing. */
-async function assertUndisturbed(node: TestNode, pids: ReadonlyMap<string, number>, what: string): Promise<void> {
+async function assertUndisturbed(
+  node: TestNode,
+  pids: ReadonlyMap<string, number>,
+  what: string,
+): Promise<void> {
   const now = await eventually(`the node answers after ${what}`, () => readPids(node), 20_000);
   assert.deepEqual(now, pids, what);
   for (const [name, pid] of pids) assert.ok(existsSync(`/proc/${pid}/stat`), `${name} died: ${what}`);
@@ -88,7 +97,18 @@ describeOnNode('containers never die with us', (getNode) => {
       await node.must('run', '-d', '--name', `ends-${code}`, testImage, 'sh', '-c', script);
     }
     await node.must('run', '-d', '--name', 'once', '--rm', testImage, 'sleep', '1');
-    await node.must('run', '-d', '--name', 'again', '--restart', 'always', testImage, 'sh', '-c', 'echo started; sleep 1; exit 1');
+    await node.must(
+      'run',
+      '-d',
+      '--name',
+      'again',
+      '--restart',
+      'always',
+      testImage,
+      'sh',
+      '-c',
+      'echo started; sleep 1; exit 1',
+    );
     await Promise.all(victims(node).map((name) => node.kill(name)));
     await sleep(1_500);
     await node.startAll();
@@ -96,8 +116,14 @@ describeOnNode('containers never die with us', (getNode) => {
       assert.equal(await node.must('wait', `ends-${code}`), String(code));
       assert.equal((await node.inspect(`ends-${code}`)).State.Status, 'exited');
     }
-    await eventually('the --rm container is removed', async () => (await node.gantry(['inspect', 'once'])).code === 1);
-    await eventually('the policy started it again', async () => (await node.must('logs', 'again')).split('\n').length >= 2);
+    await eventually(
+      'the --rm container is removed',
+      async () => (await node.gantry(['inspect', 'once'])).code === 1,
+    );
+    await eventually(
+      'the policy started it again',
+      async () => (await node.must('logs', 'again')).split('\n').length >= 2,
+    );
   });
 
   test('a container that outlives its shim is not said to run when it does not', async () => {
@@ -119,19 +145,51 @@ describeOnNode('containers never die with us', (getNode) => {
     const node = getNode();
     const directory = join(node.directory, 'starts');
     mkdirSync(directory, { recursive: true });
-    const targets = node.mode === 'one-process' ? ['gantryd', 'gantryd', 'gantryd', 'nats-server'] : ['spawner', 'node-agent', 'api', 'nats-server', 'network-manager', 'image-store', 'cgroup-supervisor'];
+    const targets =
+      node.mode === 'one-process'
+        ? ['gantryd', 'gantryd', 'gantryd', 'nats-server']
+        : [
+            'spawner',
+            'node-agent',
+            'api',
+            'nats-server',
+            'network-manager',
+            'image-store',
+            'cgroup-supervisor',
+          ];
     for (const [index, target] of targets.entries()) {
       const name = `single-${index}`;
-      await node.must('create', '--name', name, '-v', `${directory}:/starts`, testImage, 'sh', '-c', `echo start >> /starts/${name}; sleep 1000`);
+      await node.must(
+        'create',
+        '--name',
+        name,
+        '-v',
+        `${directory}:/starts`,
+        testImage,
+        'sh',
+        '-c',
+        `echo start >> /starts/${name}; sleep 1000`,
+      );
       const attempt = node.gantry(['start', name]);
       await sleep(index * 15);
       await node.kill(target).catch(() => undefined);
       await attempt;
       await node.startAll();
-      await eventually(`${name} is started`, async () => (await node.gantry(['start', name])).code === 0, 20_000);
-      await eventually(`${name} runs`, async () => (await node.inspect(name)).State.Running && existsSync(join(directory, name)));
+      await eventually(
+        `${name} is started`,
+        async () => (await node.gantry(['start', name])).code === 0,
+        20_000,
+      );
+      await eventually(
+        `${name} runs`,
+        async () => (await node.inspect(name)).State.Running && existsSync(join(directory, name)),
+      );
       await sleep(200);
-      assert.equal(readFileSync(join(directory, name), 'utf8'), 'start\n', `${target} was killed during the start`);
+      assert.equal(
+        readFileSync(join(directory, name), 'utf8'),
+        'start\n',
+        `${target} was killed during the start`,
+      );
     }
   });
 });

@@ -20,7 +20,12 @@ const mayCall: Readonly<Record<BusUser, readonly string[]>> = {
 };
 
 /** Asks nats-server, as this user, for each subject; resolves with those it refused. */
-async function refused(node: TestNode, user: string, verb: 'publish' | 'subscribe', subjects: readonly string[]): Promise<string[]> {
+async function refused(
+  node: TestNode,
+  user: string,
+  verb: 'publish' | 'subscribe',
+  subjects: readonly string[],
+): Promise<string[]> {
   const seed = readFileSync(join(node.stateDirectory, 'keys', `${user}.nk`), 'utf8').trim();
   const output = await node.network.mustRun(process.execPath, [probe, String(node.natsPort), verb], {
     input: JSON.stringify({ seed, subjects, inboxPrefix: inboxPrefix(user) }),
@@ -28,66 +33,110 @@ async function refused(node: TestNode, user: string, verb: 'publish' | 'subscrib
   return JSON.parse(output) as string[];
 }
 
-describeOnNode('who may do what', (getNode) => {
-  const nodeId = (): string => readFileSync(join(getNode().stateDirectory, 'node-id'), 'utf8').trim();
+describeOnNode(
+  'who may do what',
+  (getNode) => {
+    const nodeId = (): string => readFileSync(join(getNode().stateDirectory, 'node-id'), 'utf8').trim();
 
-  for (const user of busUsers) {
-    test(`${user} calls only the services its work needs`, async () => {
-      const id = nodeId();
-      const others = nodeServices.filter((service) => service !== user);
-      const subjects = others.map((service) => methodSubject(id, service, 'Probe'));
-      const expected = others.filter((service) => !mayCall[user].includes(service)).map((service) => methodSubject(id, service, 'Probe'));
-      assert.deepEqual(await refused(getNode(), user, 'publish', subjects), expected);
-    });
+    for (const user of busUsers) {
+      test(`${user} calls only the services its work needs`, async () => {
+        const id = nodeId();
+        const others = nodeServices.filter((service) => service !== user);
+        const subjects = others.map((service) => methodSubject(id, service, 'Probe'));
+        const expected = others
+          .filter((service) => !mayCall[user].includes(service))
+          .map((service) => methodSubject(id, service, 'Probe'));
+        assert.deepEqual(await refused(getNode(), user, 'publish', subjects), expected);
+      });
 
-    test(`${user} hears nobody else's calls and answers, and forges no events`, async () => {
-      const id = nodeId();
-      const others = nodeServices.filter((service) => service !== user);
-      const spied = [...others.flatMap((service) => [methodSubject(id, service, '>'), `${inboxPrefix(service)}.>`]), '>', 'gantry.>'];
-      assert.deepEqual(await refused(getNode(), user, 'subscribe', spied), spied);
-      const forgers: Readonly<Record<string, string>> = { spawner: 'process-exited', 'cgroup-supervisor': 'cgroup-oom', 'node-agent': 'container', 'image-store': 'image' };
-      const events = ['process-exited', 'cgroup-oom', 'container', 'image'].filter((kind) => forgers[user] !== kind).map((kind) => eventSubject(id, kind));
-      assert.deepEqual(await refused(getNode(), user, 'publish', events), events);
-      const foreign = [methodSubject('ffffffffffffffff', 'spawner', 'StartContainer'), '$JS.API.INFO', '$SYS.REQ.SERVER.PING', '$KV.x.y'];
-      assert.deepEqual(await refused(getNode(), user, 'publish', foreign), foreign);
-    });
-  }
-
-  test('nobody without a key gets in', async () => {
-    const node = getNode();
-    await assert.rejects(
-      node.network.mustRun(process.execPath, [probe, String(node.natsPort), 'publish'], { input: JSON.stringify({ seed: '', subjects: [], inboxPrefix: '_INBOX' }) }),
-      /authorization/i,
-    );
-  });
-
-  test('keys and sockets are for root alone', async () => {
-    const node = getNode();
-    const modes = await node.network.mustRun('find', [node.directory, '(', '-name', '*.nk', '-o', '-type', 's', ')', '-printf', '%m %p\n']);
-    for (const line of modes.trim().split('\n')) assert.match(line, /^(600|660) /, line);
-    assert.match(modes, /\.nk/);
-  });
-
-  test("a container reaches none of Gantry's ports: not on the gateway, not on the node's addresses, not on loopback", async () => {
-    const node = getNode();
-    await node.must('run', '-d', '--name', 'probe', testImage, 'sleep', '1000');
-    const listening = await node.network.mustRun('ss', ['-Hltn']);
-    const ports = [...listening.matchAll(/:(\d+)\s/g)].map((match) => Number(match[1]));
-    assert.ok(ports.includes(node.natsPort), listening);
-    const gateway = `${node.subnetPrefix}.0.1`;
-    for (const port of new Set(ports)) {
-      for (const address of [gateway, '192.0.2.1', '127.0.0.1']) {
-        const result = await node.must('exec', 'probe', 'payload', 'connect', address, String(port));
-        assert.notEqual(result, 'connect=ok', `${address}:${port}`);
-      }
+      test(`${user} hears nobody else's calls and answers, and forges no events`, async () => {
+        const id = nodeId();
+        const others = nodeServices.filter((service) => service !== user);
+        const spied = [
+          ...others.flatMap((service) => [methodSubject(id, service, '>'), `${inboxPrefix(service)}.>`]),
+          '>',
+          'gantry.>',
+        ];
+        assert.deepEqual(await refused(getNode(), user, 'subscribe', spied), spied);
+        const forgers: Readonly<Record<string, string>> = {
+          spawner: 'process-exited',
+          'cgroup-supervisor': 'cgroup-oom',
+          'node-agent': 'container',
+          'image-store': 'image',
+        };
+        const events = ['process-exited', 'cgroup-oom', 'container', 'image']
+          .filter((kind) => forgers[user] !== kind)
+          .map((kind) => eventSubject(id, kind));
+        assert.deepEqual(await refused(getNode(), user, 'publish', events), events);
+        const foreign = [
+          methodSubject('ffffffffffffffff', 'spawner', 'StartContainer'),
+          '$JS.API.INFO',
+          '$SYS.REQ.SERVER.PING',
+          '$KV.x.y',
+        ];
+        assert.deepEqual(await refused(getNode(), user, 'publish', foreign), foreign);
+      });
     }
-  });
 
-  test('with --network host a container meets the bus, and the bus turns it away', async () => {
-    const node = getNode();
-    const said = await eventually('the server speaks', () =>
-      node.must('run', '--rm', '--network', 'host', testImage, 'sh', '-c', `(printf 'CONNECT {"verbose":true}\\r\\nPING\\r\\n'; sleep 1) | nc 127.0.0.1 ${node.natsPort}`),
-    );
-    assert.match(said, /Authorization Violation/);
-  });
-}, { outside: true });
+    test('nobody without a key gets in', async () => {
+      const node = getNode();
+      await assert.rejects(
+        node.network.mustRun(process.execPath, [probe, String(node.natsPort), 'publish'], {
+          input: JSON.stringify({ seed: '', subjects: [], inboxPrefix: '_INBOX' }),
+        }),
+        /authorization/i,
+      );
+    });
+
+    test('keys and sockets are for root alone', async () => {
+      const node = getNode();
+      const modes = await node.network.mustRun('find', [
+        node.directory,
+        '(',
+        '-name',
+        '*.nk',
+        '-o',
+        '-type',
+        's',
+        ')',
+        '-printf',
+        '%m %p\n',
+      ]);
+      for (const line of modes.trim().split('\n')) assert.match(line, /^(600|660) /, line);
+      assert.match(modes, /\.nk/);
+    });
+
+    test("a container reaches none of Gantry's ports: not on the gateway, not on the node's addresses, not on loopback", async () => {
+      const node = getNode();
+      await node.must('run', '-d', '--name', 'probe', testImage, 'sleep', '1000');
+      const listening = await node.network.mustRun('ss', ['-Hltn']);
+      const ports = [...listening.matchAll(/:(\d+)\s/g)].map((match) => Number(match[1]));
+      assert.ok(ports.includes(node.natsPort), listening);
+      const gateway = `${node.subnetPrefix}.0.1`;
+      for (const port of new Set(ports)) {
+        for (const address of [gateway, '192.0.2.1', '127.0.0.1']) {
+          const result = await node.must('exec', 'probe', 'payload', 'connect', address, String(port));
+          assert.notEqual(result, 'connect=ok', `${address}:${port}`);
+        }
+      }
+    });
+
+    test('with --network host a container meets the bus, and the bus turns it away', async () => {
+      const node = getNode();
+      const said = await eventually('the server speaks', () =>
+        node.must(
+          'run',
+          '--rm',
+          '--network',
+          'host',
+          testImage,
+          'sh',
+          '-c',
+          `(printf 'CONNECT {"verbose":true}\\r\\nPING\\r\\n'; sleep 1) | nc 127.0.0.1 ${node.natsPort}`,
+        ),
+      );
+      assert.match(said, /Authorization Violation/);
+    });
+  },
+  { outside: true },
+);

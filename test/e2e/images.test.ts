@@ -5,7 +5,14 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { packTar, sha256, writeArchive, writeLayout, type TarEntry } from '@gantry/demo';
-import { boxImage, describeOnNode, eventually, mustRun, testImage, type TestNode } from '@gantry/test-harness';
+import {
+  boxImage,
+  describeOnNode,
+  eventually,
+  mustRun,
+  testImage,
+  type TestNode,
+} from '@gantry/test-harness';
 
 const registryAddress = '127.0.0.1:5005';
 
@@ -20,10 +27,15 @@ async function startRegistry(node: TestNode): Promise<ChildProcess> {
   );
   const [program, words] = node.network.wrap('docker-registry', ['serve', config]);
   const registry = spawn(program, words, { stdio: 'ignore' });
-  await eventually('the registry answers', () => node.network.fetch(`http://${registryAddress}/v2/`).then(() => true));
+  await eventually('the registry answers', () =>
+    node.network.fetch(`http://${registryAddress}/v2/`).then(() => true),
+  );
   const layout = join(node.directory, 'layout');
   writeLayout(layout, [boxImage()]);
-  for (const [tag, format] of [['gzip', 'oci'], ['docker', 'v2s2']] as const) {
+  for (const [tag, format] of [
+    ['gzip', 'oci'],
+    ['docker', 'v2s2'],
+  ] as const) {
     await node.network.mustRun('skopeo', [
       ...['copy', '--dest-tls-verify=false', '--format', format],
       ...[`oci:${layout}:${testImage}`, `docker://${registryAddress}/team/box:${tag}`],
@@ -47,7 +59,11 @@ function dockerArchive(reference: string, layer: Buffer): Buffer {
   const entries: TarEntry[] = [
     { path: 'config.json', kind: 'file', content: config },
     { path: 'layer.tar', kind: 'file', content: layer },
-    { path: 'manifest.json', kind: 'file', content: JSON.stringify([{ Config: 'config.json', RepoTags: [reference], Layers: ['layer.tar'] }]) },
+    {
+      path: 'manifest.json',
+      kind: 'file',
+      content: JSON.stringify([{ Config: 'config.json', RepoTags: [reference], Layers: ['layer.tar'] }]),
+    },
   ];
   return packTar(entries);
 }
@@ -82,14 +98,21 @@ describeOnNode('images', (getNode) => {
     const node = getNode();
     const before = await node.must('images', '-q');
     const blobs = join(node.directory, 'registry/docker/registry/v2/blobs/sha256');
-    const files = readdirSync(blobs, { recursive: true, withFileTypes: true }).filter((file) => file.isFile() && file.name === 'data');
-    const largest = files.map((file) => join(file.parentPath, file.name)).sort((a, b) => readFileSync(b).length - readFileSync(a).length)[0] ?? '';
+    const files = readdirSync(blobs, { recursive: true, withFileTypes: true }).filter(
+      (file) => file.isFile() && file.name === 'data',
+    );
+    const largest =
+      files
+        .map((file) => join(file.parentPath, file.name))
+        .sort((a, b) => readFileSync(b).length - readFileSync(a).length)[0] ?? '';
     const content = readFileSync(largest);
     try {
       const forged = Buffer.from(content);
       forged[forged.length >> 1] = (forged[forged.length >> 1] ?? 0) ^ 0xff;
       writeFileSync(largest, forged);
-      const failures = await Promise.all(['gzip', 'docker', 'zstd'].map((tag) => node.gantry(['pull', `${registryAddress}/team/box:${tag}`])));
+      const failures = await Promise.all(
+        ['gzip', 'docker', 'zstd'].map((tag) => node.gantry(['pull', `${registryAddress}/team/box:${tag}`])),
+      );
       const failed = failures.filter(({ code }) => code !== 0);
       // Those images whose layers were here already need nothing from the registry.
       for (const { stderr } of failed) assert.match(stderr, /sha256:[0-9a-f]{64}|digest/);
@@ -114,7 +137,9 @@ describeOnNode('images', (getNode) => {
     assert.equal(await node.must('run', '--rm', 'test.gantry/loaded:2', 'echo', 'x'), 'x');
     await node.must('rmi', 'test.gantry/loaded:2');
 
-    const { code, stderr } = await node.gantry(['load'], { input: gzipSync(readFileSync(oci), { level: 1 }) });
+    const { code, stderr } = await node.gantry(['load'], {
+      input: gzipSync(readFileSync(oci), { level: 1 }),
+    });
     assert.equal(code, 0, stderr);
     await node.must('rmi', 'test.gantry/loaded:1');
   });
@@ -143,7 +168,10 @@ describeOnNode('images', (getNode) => {
       },
     ]);
     await node.must('load', '-q', '-i', archive);
-    assert.equal(await node.must('run', '--rm', 'test.gantry/whiteout:1', 'sh', '-c', 'ls /data /deep'), '/data:\n\n/deep:\nnew');
+    assert.equal(
+      await node.must('run', '--rm', 'test.gantry/whiteout:1', 'sh', '-c', 'ls /data /deep'),
+      '/data:\n\n/deep:\nnew',
+    );
     await node.must('rmi', 'test.gantry/whiteout:1');
   });
 
@@ -174,7 +202,10 @@ describeOnNode('images', (getNode) => {
         { path: 'way/gantry-escaped', kind: 'file', content: 'x' },
       ],
     ],
-    ['a hard link to a file outside', [{ path: 'passwd', kind: 'hardlink', target: '../../../../../../etc/passwd' }]],
+    [
+      'a hard link to a file outside',
+      [{ path: 'passwd', kind: 'hardlink', target: '../../../../../../etc/passwd' }],
+    ],
   ];
   for (const [title, entries] of hostile) {
     test(`a layer with ${title} writes nothing outside its tree`, async () => {

@@ -7,14 +7,19 @@ const kinds = ['user', 'mnt', 'net', 'pid', 'ipc', 'uts', 'cgroup', 'time'] as c
 const statusOf = (facts: Readonly<Record<string, string>>, key: string): string | undefined =>
   new RegExp(`(?:^|\\|)${key}: ([^|]*)`).exec(facts['status'] ?? '')?.[1];
 
-async function look(node: TestNode, verb: 'facts' | 'attempts', ...flags: string[]): Promise<Readonly<Record<string, string>>> {
+async function look(
+  node: TestNode,
+  verb: 'facts' | 'attempts',
+  ...flags: string[]
+): Promise<Readonly<Record<string, string>>> {
   return parseFacts(await node.must('run', '--rm', ...flags, testImage, 'payload', verb));
 }
 
 describeOnNode('what isolates a container', (getNode) => {
   test('all eight namespaces are its own', async () => {
     const facts = await look(getNode(), 'facts');
-    for (const kind of kinds) assert.notEqual(facts[`ns_${kind}`], readlinkSync(`/proc/self/ns/${kind}`), kind);
+    for (const kind of kinds)
+      assert.notEqual(facts[`ns_${kind}`], readlinkSync(`/proc/self/ns/${kind}`), kind);
     assert.equal(facts['pid'], '1');
   });
 
@@ -23,7 +28,12 @@ describeOnNode('what isolates a container', (getNode) => {
     await node.must('run', '-d', '--name', 'a', testImage, 'sleep', '1000');
     await node.must('run', '-d', '--name', 'b', testImage, 'sleep', '1000');
     const maps = await Promise.all(
-      ['a', 'b'].map(async (name) => readFileSync(`/proc/${(await node.inspect(name)).State.Pid}/uid_map`, 'utf8').trim().split(/\s+/).map(Number)),
+      ['a', 'b'].map(async (name) =>
+        readFileSync(`/proc/${(await node.inspect(name)).State.Pid}/uid_map`, 'utf8')
+          .trim()
+          .split(/\s+/)
+          .map(Number),
+      ),
     );
     const [first, second] = maps;
     assert.ok(first && second);
@@ -43,7 +53,16 @@ describeOnNode('what isolates a container', (getNode) => {
 
   test('--cap-drop, --cap-add and --security-opt no-new-privileges change exactly that', async () => {
     const node = getNode();
-    const dropped = await look(node, 'facts', '--cap-drop', 'ALL', '--cap-add', 'NET_BIND_SERVICE', '--security-opt', 'no-new-privileges');
+    const dropped = await look(
+      node,
+      'facts',
+      '--cap-drop',
+      'ALL',
+      '--cap-add',
+      'NET_BIND_SERVICE',
+      '--security-opt',
+      'no-new-privileges',
+    );
     assert.equal(statusOf(dropped, 'CapEff'), '0000000000000400');
     assert.equal(statusOf(dropped, 'NoNewPrivs'), '1');
     const user = await look(node, 'facts', '-u', '1000');
@@ -51,12 +70,26 @@ describeOnNode('what isolates a container', (getNode) => {
   });
 
   test('--security-opt seccomp=unconfined takes the filter away', async () => {
-    assert.equal(statusOf(await look(getNode(), 'facts', '--security-opt', 'seccomp=unconfined'), 'Seccomp'), '0');
+    assert.equal(
+      statusOf(await look(getNode(), 'facts', '--security-opt', 'seccomp=unconfined'), 'Seccomp'),
+      '0',
+    );
   });
 
   test('it can neither mount, nor change the clock, nor load modules, nor make namespaces or devices', async () => {
     const got = await look(getNode(), 'attempts');
-    for (const name of ['mount_tmpfs', 'remount_root', 'unshare_user', 'reboot', 'keyctl', 'bpf', 'perf_event_open', 'init_module', 'settimeofday', 'mknod_disk']) {
+    for (const name of [
+      'mount_tmpfs',
+      'remount_root',
+      'unshare_user',
+      'reboot',
+      'keyctl',
+      'bpf',
+      'perf_event_open',
+      'init_module',
+      'settimeofday',
+      'mknod_disk',
+    ]) {
       assert.notEqual(got[name], 'ok', name);
     }
     assert.match(got['raise_nofile'] ?? '', /EPERM/);
@@ -64,11 +97,26 @@ describeOnNode('what isolates a container', (getNode) => {
 
   test('masked and read-only paths of /proc and /sys are closed', async () => {
     const got = await look(getNode(), 'attempts');
-    for (const name of ['read_firmware', 'write_sysrq', 'write_core_pattern', 'write_drop_caches', 'write_sys', 'write_cgroup_v2', 'write_cgroup_memory']) {
+    for (const name of [
+      'read_firmware',
+      'write_sysrq',
+      'write_core_pattern',
+      'write_drop_caches',
+      'write_sys',
+      'write_cgroup_v2',
+      'write_cgroup_memory',
+    ]) {
       assert.notEqual(got[name], 'ok', name);
     }
     // Masked by /dev/null: opening works, there is nothing in it.
-    const masked = await getNode().must('run', '--rm', testImage, 'sh', '-c', 'wc -c < /proc/kcore; wc -c < /proc/timer_list; ls /proc/scsi /sys/firmware | wc -l');
+    const masked = await getNode().must(
+      'run',
+      '--rm',
+      testImage,
+      'sh',
+      '-c',
+      'wc -c < /proc/kcore; wc -c < /proc/timer_list; ls /proc/scsi /sys/firmware | wc -l',
+    );
     for (const line of masked.split('\n')) assert.match(line, /^0$|^[0-3]$/);
   });
 
@@ -78,7 +126,14 @@ describeOnNode('what isolates a container', (getNode) => {
   });
 
   test('it sees no process, no mount and no device of the host', async () => {
-    const output = await getNode().must('run', '--rm', testImage, 'sh', '-c', 'ps -o pid | wc -l; ls /dev; cat /proc/self/mountinfo');
+    const output = await getNode().must(
+      'run',
+      '--rm',
+      testImage,
+      'sh',
+      '-c',
+      'ps -o pid | wc -l; ls /dev; cat /proc/self/mountinfo',
+    );
     assert.ok(Number(output.split('\n')[0]) <= 4, output.split('\n')[0]);
     assert.doesNotMatch(output, /\/var\/tmp\/gantry-test|vda|nvme|sda/);
   });
@@ -87,7 +142,8 @@ describeOnNode('what isolates a container', (getNode) => {
     const facts = await look(getNode(), 'facts', '--userns', 'host');
     assert.equal(facts['ns_user'], readlinkSync('/proc/self/ns/user'));
     assert.equal(statusOf(facts, 'CapEff'), '00000000a80425fb');
-    for (const kind of kinds.filter((one) => one !== 'user')) assert.notEqual(facts[`ns_${kind}`], readlinkSync(`/proc/self/ns/${kind}`), kind);
+    for (const kind of kinds.filter((one) => one !== 'user'))
+      assert.notEqual(facts[`ns_${kind}`], readlinkSync(`/proc/self/ns/${kind}`), kind);
   });
 
   test('--privileged gives all capabilities inside its own user namespace and no seccomp filter', async () => {
@@ -98,15 +154,44 @@ describeOnNode('what isolates a container', (getNode) => {
   });
 
   test('a setuid program gives nothing with no-new-privileges', async () => {
-    const output = await getNode().must('run', '--rm', '-u', '1000', '--security-opt', 'no-new-privileges', testImage, 'setuid-id', 'facts');
+    const output = await getNode().must(
+      'run',
+      '--rm',
+      '-u',
+      '1000',
+      '--security-opt',
+      'no-new-privileges',
+      testImage,
+      'setuid-id',
+      'facts',
+    );
     assert.match(output, /Uid: 1000 1000 1000 1000/);
   });
 
   test('explain tells a person every layer of the isolation from live facts', async () => {
     const node = getNode();
-    await node.must('run', '-d', '--name', 'web', '--memory', '64m', testImage, 'sh', '-c', 'echo changed > /data/seed; sleep 1000');
+    await node.must(
+      'run',
+      '-d',
+      '--name',
+      'web',
+      '--memory',
+      '64m',
+      testImage,
+      'sh',
+      '-c',
+      'echo changed > /data/seed; sleep 1000',
+    );
     const text = await node.must('explain', 'web');
     for (const kind of kinds) assert.match(text, new RegExp(`\\b${kind}`), kind);
-    for (const word of [/seccomp/i, /CAP_NET_BIND_SERVICE/, /65536/, /67108864|64(\.0)? ?MiB/, /data\/seed/, new RegExp(node.bridge)]) assert.match(text, word);
+    for (const word of [
+      /seccomp/i,
+      /CAP_NET_BIND_SERVICE/,
+      /65536/,
+      /67108864|64(\.0)? ?MiB/,
+      /data\/seed/,
+      new RegExp(node.bridge),
+    ])
+      assert.match(text, word);
   });
 });

@@ -28,7 +28,11 @@ describeOnNode('the life of a container', (getNode) => {
     const node = getNode();
     await node.must('run', '-d', '--name', 'polite', testImage, 'payload', 'polite');
     await node.must('run', '-d', '--name', 'stubborn', testImage, 'payload', 'stubborn');
-    await eventually('both are ready', async () => (await node.must('logs', 'polite')) + (await node.must('logs', 'stubborn')) === 'readyready');
+    await eventually(
+      'both are ready',
+      async () =>
+        (await node.must('logs', 'polite')) + (await node.must('logs', 'stubborn')) === 'readyready',
+    );
     await node.must('stop', 'polite');
     assert.equal((await node.inspect('polite')).State.ExitCode, 7);
     const started = performance.now();
@@ -40,14 +44,36 @@ describeOnNode('the life of a container', (getNode) => {
 
   test('--stop-signal and --stop-timeout are what stop uses', async () => {
     const node = getNode();
-    await node.must('run', '-d', '--name', 'odd', '--stop-signal', 'USR1', '--stop-timeout', '1', testImage, 'sh', '-c', 'trap "exit 9" USR1; while :; do sleep 0.05; done');
+    await node.must(
+      'run',
+      '-d',
+      '--name',
+      'odd',
+      '--stop-signal',
+      'USR1',
+      '--stop-timeout',
+      '1',
+      testImage,
+      'sh',
+      '-c',
+      'trap "exit 9" USR1; while :; do sleep 0.05; done',
+    );
     await node.must('stop', 'odd');
     assert.equal((await node.inspect('odd')).State.ExitCode, 9);
   });
 
   test('kill sends the signal that is named', async () => {
     const node = getNode();
-    await node.must('run', '-d', '--name', 'victim', testImage, 'sh', '-c', 'trap "exit 11" HUP; while :; do sleep 0.05; done');
+    await node.must(
+      'run',
+      '-d',
+      '--name',
+      'victim',
+      testImage,
+      'sh',
+      '-c',
+      'trap "exit 11" HUP; while :; do sleep 0.05; done',
+    );
     await node.must('kill', '-s', 'HUP', 'victim');
     assert.equal(await node.must('wait', 'victim'), '11');
   });
@@ -84,7 +110,18 @@ describeOnNode('the life of a container', (getNode) => {
 
   test('--restart on-failure:2 starts again twice and then rests', async () => {
     const node = getNode();
-    await node.must('run', '-d', '--name', 'failing', '--restart', 'on-failure:2', testImage, 'sh', '-c', 'exit 4');
+    await node.must(
+      'run',
+      '-d',
+      '--name',
+      'failing',
+      '--restart',
+      'on-failure:2',
+      testImage,
+      'sh',
+      '-c',
+      'exit 4',
+    );
     await eventually('it has given up', async () => {
       const { State, RestartCount } = await node.inspect('failing');
       return State.Status === 'exited' && RestartCount === 2 && State.ExitCode === 4;
@@ -93,7 +130,18 @@ describeOnNode('the life of a container', (getNode) => {
 
   test('--restart always starts again after a success, until it is stopped', async () => {
     const node = getNode();
-    await node.must('run', '-d', '--name', 'eternal', '--restart', 'always', testImage, 'sh', '-c', 'sleep 0.1');
+    await node.must(
+      'run',
+      '-d',
+      '--name',
+      'eternal',
+      '--restart',
+      'always',
+      testImage,
+      'sh',
+      '-c',
+      'sleep 0.1',
+    );
     await eventually('it was started again', async () => (await node.inspect('eternal')).RestartCount >= 2);
     await node.must('stop', 'eternal');
     const { RestartCount } = await node.inspect('eternal');
@@ -105,21 +153,46 @@ describeOnNode('the life of a container', (getNode) => {
   test('a health check turns starting into healthy, and unhealthy when it fails', async () => {
     const node = getNode();
     await node.must(
-      ...['run', '-d', '--name', 'patient', '--health-cmd', 'test ! -e /ill', '--health-interval', '200ms', '--health-retries', '2'],
+      ...[
+        'run',
+        '-d',
+        '--name',
+        'patient',
+        '--health-cmd',
+        'test ! -e /ill',
+        '--health-interval',
+        '200ms',
+        '--health-retries',
+        '2',
+      ],
       ...[testImage, 'sleep', '1000'],
     );
-    await eventually('healthy', async () => (await node.inspect('patient')).State.Health?.Status === 'healthy');
+    await eventually(
+      'healthy',
+      async () => (await node.inspect('patient')).State.Health?.Status === 'healthy',
+    );
     assert.match(await node.must('ps'), /\(healthy\)/);
     await node.must('exec', 'patient', 'touch', '/ill');
-    await eventually('unhealthy', async () => (await node.inspect('patient')).State.Health?.Status === 'unhealthy');
+    await eventually(
+      'unhealthy',
+      async () => (await node.inspect('patient')).State.Health?.Status === 'unhealthy',
+    );
   });
 
   test('ps filters, formats and counts as asked', async () => {
     const node = getNode();
     await node.must('run', '-d', '--name', 'blue', '--label', 'colour=blue', testImage, 'sleep', '1000');
     await node.must('run', '--name', 'red', '--label', 'colour=red', testImage, 'true');
-    assert.equal(await node.must('ps', '-a', '-q', '--filter', 'label=colour=red', '--filter', 'status=exited').then((text) => text.split('\n').length), 1);
-    assert.equal(await node.must('ps', '-a', '-q', '--filter', 'status=running').then((text) => text.length), 12);
+    assert.equal(
+      await node
+        .must('ps', '-a', '-q', '--filter', 'label=colour=red', '--filter', 'status=exited')
+        .then((text) => text.split('\n').length),
+      1,
+    );
+    assert.equal(
+      await node.must('ps', '-a', '-q', '--filter', 'status=running').then((text) => text.length),
+      12,
+    );
     const rows = (await node.must('ps', '-a', '--format', 'json')).trim();
     assert.match(rows, /blue/);
     assert.match(rows, /red/);
@@ -141,11 +214,22 @@ describeOnNode('the life of a container', (getNode) => {
     const since = String(Math.floor(Date.now() / 1000) - 1);
     await node.must('run', '--rm', '--name', 'story', testImage, 'true');
     const text = await eventually('all events came', async () => {
-      const told = await node.must('events', '--since', since, '--until', String(Math.ceil(Date.now() / 1000)), '--filter', 'container=story');
+      const told = await node.must(
+        'events',
+        '--since',
+        since,
+        '--until',
+        String(Math.ceil(Date.now() / 1000)),
+        '--filter',
+        'container=story',
+      );
       return /destroy/.test(told) && told;
     });
     const actions = [...text.matchAll(/container (\w+)/g)].map((match) => match[1]);
     const expected = ['create', 'start', 'die', 'destroy'];
-    assert.deepEqual(actions.filter((action) => expected.includes(action ?? '')), expected);
+    assert.deepEqual(
+      actions.filter((action) => expected.includes(action ?? '')),
+      expected,
+    );
   });
 });

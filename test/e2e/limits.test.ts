@@ -5,12 +5,19 @@ import { test } from 'node:test';
 import { describeOnNode, eventually, testImage, type TestNode } from '@gantry/test-harness';
 
 /** Reads a limit file of the container's cgroup, v1 or v2, whichever there is. */
-async function limitOf(node: TestNode, container: string, v1: readonly [string, string], v2: string): Promise<string> {
+async function limitOf(
+  node: TestNode,
+  container: string,
+  v1: readonly [string, string],
+  v2: string,
+): Promise<string> {
   const { cgroups } = await node.readState();
   const { Id } = await node.inspect(container);
   const mine = cgroups.filter((path) => path.includes(Id));
   const candidates = mine.flatMap((path) => [join(path, v1[1]), join(path, v2)]);
-  const found = candidates.find((path) => existsSync(path) && (path.endsWith(v2) || path.includes(`/${v1[0]}/`)));
+  const found = candidates.find(
+    (path) => existsSync(path) && (path.endsWith(v2) || path.includes(`/${v1[0]}/`)),
+  );
   assert.ok(found, `no ${v1[1]} or ${v2} among ${mine.join(' ')}`);
   return readFileSync(found, 'utf8').trim();
 }
@@ -19,10 +26,28 @@ describeOnNode('limits', (getNode) => {
   test('memory, cpu, shares, cpuset and pids reach the kernel', async () => {
     const node = getNode();
     await node.must(
-      ...['run', '-d', '--name', 'bound', '--memory', '64m', '--cpus', '0.5', '--cpu-shares', '512', '--cpuset-cpus', '0', '--pids-limit', '33'],
+      ...[
+        'run',
+        '-d',
+        '--name',
+        'bound',
+        '--memory',
+        '64m',
+        '--cpus',
+        '0.5',
+        '--cpu-shares',
+        '512',
+        '--cpuset-cpus',
+        '0',
+        '--pids-limit',
+        '33',
+      ],
       ...[testImage, 'sleep', '1000'],
     );
-    assert.equal(await limitOf(node, 'bound', ['memory', 'memory.limit_in_bytes'], 'memory.max'), String(64 * 1024 * 1024));
+    assert.equal(
+      await limitOf(node, 'bound', ['memory', 'memory.limit_in_bytes'], 'memory.max'),
+      String(64 * 1024 * 1024),
+    );
     assert.match(await limitOf(node, 'bound', ['cpu', 'cpu.cfs_quota_us'], 'cpu.max'), /^50000( 100000)?$/);
     assert.equal(await limitOf(node, 'bound', ['pids', 'pids.max'], 'pids.max'), '33');
     assert.equal(await limitOf(node, 'bound', ['cpuset', 'cpuset.cpus'], 'cpuset.cpus'), '0');
@@ -30,7 +55,17 @@ describeOnNode('limits', (getNode) => {
 
   test('a container that takes more memory than it may is killed, and inspect says OOMKilled', async () => {
     const node = getNode();
-    const { code } = await node.gantry(['run', '--name', 'greedy', '--memory', '32m', testImage, 'payload', 'eat', '128']);
+    const { code } = await node.gantry([
+      'run',
+      '--name',
+      'greedy',
+      '--memory',
+      '32m',
+      testImage,
+      'payload',
+      'eat',
+      '128',
+    ]);
     assert.equal(code, 137);
     await eventually('the kill is reported', async () => (await node.inspect('greedy')).State.OOMKilled);
     await node.must('run', '--name', 'modest', '--memory', '64m', testImage, 'payload', 'eat', '8');
@@ -38,19 +73,48 @@ describeOnNode('limits', (getNode) => {
   });
 
   test('a fork bomb stops at its limit of processes', async () => {
-    const output = await getNode().must('run', '--rm', '--pids-limit', '20', testImage, 'payload', 'fork', '100');
+    const output = await getNode().must(
+      'run',
+      '--rm',
+      '--pids-limit',
+      '20',
+      testImage,
+      'payload',
+      'fork',
+      '100',
+    );
     assert.match(output, /^forked=19$/m);
   });
 
   test('half a cpu is half a cpu', async () => {
-    const { stderr } = await getNode().gantry(['run', '--rm', '--cpus', '0.5', testImage, 'sh', '-c', 'time timeout 2 sh -c "while :; do :; done"']);
+    const { stderr } = await getNode().gantry([
+      'run',
+      '--rm',
+      '--cpus',
+      '0.5',
+      testImage,
+      'sh',
+      '-c',
+      'time timeout 2 sh -c "while :; do :; done"',
+    ]);
     const [, user] = /user\s+0m ([\d.]+)s/.exec(stderr) ?? [];
     assert.ok(Number(user) > 0.5 && Number(user) < 1.3, `${user} s of 2: ${stderr}`);
   });
 
   test('stats shows memory, cpu and processes of what runs', async () => {
     const node = getNode();
-    await node.must('run', '-d', '--name', 'busy', '--memory', '64m', testImage, 'sh', '-c', 'while :; do :; done');
+    await node.must(
+      'run',
+      '-d',
+      '--name',
+      'busy',
+      '--memory',
+      '64m',
+      testImage,
+      'sh',
+      '-c',
+      'while :; do :; done',
+    );
     const text = await node.must('stats', '--no-stream');
     assert.match(text, /busy/);
     assert.match(text, /64(\.0+)?MiB/);

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describeOnNode, eventually, runCommand, separateProcesses, testImage, type TestNode } from '@gantry/test-harness';
-
+import {
+  describeOnNode,
+  eventually,
+  runCommand,
+  separateProcesses,
+  testImage,
+  type TestNode,
+} from '@gantry/test-harness';
 
 async function metricsAddresses(node: TestNode): Promise<ReadonlyMap<string, string>> {
   const info = JSON.parse(await node.must('info', '--format', 'json')) as Record<string, unknown>;
@@ -38,13 +44,32 @@ describeOnNode('metrics', (getNode) => {
 
   test("containers are measured under cAdvisor's names, with name and image", async () => {
     const node = getNode();
-    await node.must('run', '-d', '--name', 'measured', '--memory', '64m', testImage, 'sh', '-c', 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; sleep 1000');
+    await node.must(
+      'run',
+      '-d',
+      '--name',
+      'measured',
+      '--memory',
+      '64m',
+      testImage,
+      'sh',
+      '-c',
+      'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; sleep 1000',
+    );
     const all = await eventually('the container is measured', async () => {
-      const texts = await Promise.all([...(await metricsAddresses(node)).values()].map((url) => node.network.fetch(`${url.replace(/\/metrics$/, '')}/metrics`)));
+      const texts = await Promise.all(
+        [...(await metricsAddresses(node)).values()].map((url) =>
+          node.network.fetch(`${url.replace(/\/metrics$/, '')}/metrics`),
+        ),
+      );
       const text = texts.join('\n');
       return /container_cpu_usage_seconds_total\{[^}]*name="measured"/.test(text) && text;
     });
-    for (const name of ['container_memory_working_set_bytes', 'container_spec_memory_limit_bytes', 'container_memory_usage_bytes']) {
+    for (const name of [
+      'container_memory_working_set_bytes',
+      'container_spec_memory_limit_bytes',
+      'container_memory_usage_bytes',
+    ]) {
       assert.match(all, new RegExp(`${name}\\{[^}]*name="measured"`), name);
     }
     assert.match(all, /container_spec_memory_limit_bytes\{[^}]*name="measured"[^}]*\} 67108864/);

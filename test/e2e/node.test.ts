@@ -3,7 +3,14 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { describeOnNode, eventually, runCommand, testImage, type CommandResult, type TestNode } from '@gantry/test-harness';
+import {
+  describeOnNode,
+  eventually,
+  runCommand,
+  testImage,
+  type CommandResult,
+  type TestNode,
+} from '@gantry/test-harness';
 
 const gantryd = fileURLToPath(new URL('../../../bin/gantryd', import.meta.url));
 
@@ -22,7 +29,15 @@ describeOnNode('a node', (getNode) => {
     const node = getNode();
     assert.match(await node.must('version'), /0\.1\.0/);
     const info = await node.must('info');
-    for (const word of ['image-store', 'network-manager', 'cgroup-supervisor', 'spawner', 'node-agent', 'api']) assert.match(info, new RegExp(word));
+    for (const word of [
+      'image-store',
+      'network-manager',
+      'cgroup-supervisor',
+      'spawner',
+      'node-agent',
+      'api',
+    ])
+      assert.match(info, new RegExp(word));
   });
 
   test('a second gantryd on the same directories is refused by name and changes nothing', async () => {
@@ -41,14 +56,24 @@ describeOnNode('a node', (getNode) => {
     assert.equal(inFile.code, 2);
     assert.match(inFile.stderr, /wrong\.yaml: unknown key nats\.colour/);
     assert.match(inFile.stderr, /unknown key speed/);
-    const inFlag = await runCommand(gantryd, ['--config', node.configFile, '--nats.port', 'many', '--print-config']);
+    const inFlag = await runCommand(gantryd, [
+      '--config',
+      node.configFile,
+      '--nats.port',
+      'many',
+      '--print-config',
+    ]);
     assert.match(inFlag.stderr, /--nats\.port must be integer/);
   });
 
   test('flags beat the environment, the environment beats the file', async () => {
     const node = getNode();
     const printed = async (...words: string[]): Promise<string> =>
-      (await runCommand(gantryd, ['--config', node.configFile, '--print-config', ...words], { environment: { GANTRY_NETWORK_MANAGER_BRIDGE: 'fromenv' } })).stdout;
+      (
+        await runCommand(gantryd, ['--config', node.configFile, '--print-config', ...words], {
+          environment: { GANTRY_NETWORK_MANAGER_BRIDGE: 'fromenv' },
+        })
+      ).stdout;
     assert.match(await printed(), /bridge: fromenv/);
     assert.match(await printed('--network-manager.bridge', 'fromflag'), /bridge: fromflag/);
   });
@@ -87,19 +112,35 @@ describeOnNode(
       const down = await runGantry(node, 'down');
       assert.equal(down.code, 0, down.stderr);
       const state = await node.readState();
-      assert.deepEqual([state.mounts, state.links, state.nftables, state.cgroups, state.processes], [[], [], [], [], []]);
+      assert.deepEqual(
+        [state.mounts, state.links, state.nftables, state.cgroups, state.processes],
+        [[], [], [], [], []],
+      );
       assert.equal(existsSync(join(node.runDirectory, 'api.sock')), false);
       const again = await runGantry(node, 'down');
       assert.equal(again.code, 1);
       assert.match(again.stderr, /not running/);
       await node.startAll();
-      await eventually('the one that always runs is back', async () => (await node.inspect('always')).State.Running);
+      await eventually(
+        'the one that always runs is back',
+        async () => (await node.inspect('always')).State.Running,
+      );
       assert.equal((await node.inspect('stays')).State.Running, false);
     });
 
     test('after a reboot, with an empty run directory, containers are known and those that shall always run are started', async () => {
       const node = getNode();
-      await node.must('run', '-d', '--name', 'always', '--restart', 'unless-stopped', testImage, 'sleep', '1000');
+      await node.must(
+        'run',
+        '-d',
+        '--name',
+        'always',
+        '--restart',
+        'unless-stopped',
+        testImage,
+        'sleep',
+        '1000',
+      );
       await node.must('run', '-d', '--name', 'once', testImage, 'sleep', '1000');
       // What a reboot does: every process gone, nothing mounted, nothing in /run.
       await node.simulateReboot();

@@ -10,7 +10,14 @@ describeOnNode(
   (getNode) => {
     test('prints what the container prints and exits with its exit code', async () => {
       const node = getNode();
-      const ended = await node.gantry(['run', '--rm', testImage, 'sh', '-c', 'echo out; echo err >&2; exit 42']);
+      const ended = await node.gantry([
+        'run',
+        '--rm',
+        testImage,
+        'sh',
+        '-c',
+        'echo out; echo err >&2; exit 42',
+      ]);
       assert.deepEqual([ended.code, ended.stdout, ended.stderr], [42, 'out\n', 'err\n']);
     });
 
@@ -20,7 +27,9 @@ describeOnNode(
     });
 
     test('sends standard input to the container with -i and ends it with the input', async () => {
-      const { code, stdout } = await getNode().gantry(['run', '--rm', '-i', testImage, 'sha256sum'], { input: 'x'.repeat(300_000) });
+      const { code, stdout } = await getNode().gantry(['run', '--rm', '-i', testImage, 'sha256sum'], {
+        input: 'x'.repeat(300_000),
+      });
       assert.equal(code, 0);
       assert.equal(stdout, `${sha256(Buffer.from('x'.repeat(300_000)))}  -\n`);
     });
@@ -38,20 +47,39 @@ describeOnNode(
       const file = join(node.directory, 'env');
       writeFileSync(file, '# comment\nFROM_FILE=one\n\nBOTH=file\n');
       const output = await node.must(
-        ...['run', '--rm', '--name', 'named', '--hostname', 'box', '-e', 'BOTH=flag', '--env-file', file, '-e', 'X=a b'],
+        ...[
+          'run',
+          '--rm',
+          '--name',
+          'named',
+          '--hostname',
+          'box',
+          '-e',
+          'BOTH=flag',
+          '--env-file',
+          file,
+          '-e',
+          'X=a b',
+        ],
         ...['-w', '/tmp', '-u', '1000:2000', '--label', 'colour=blue', testImage],
         ...['sh', '-c', 'echo "$FROM_IMAGE|$FROM_FILE|$BOTH|$X|$HOME"; payload facts'],
       );
       assert.match(output, /^yes\|one\|flag\|a b\|/);
       const facts = parseFacts(output);
-      assert.deepEqual([facts['hostname'], facts['cwd'], facts['uid'], facts['gid']], ['box', '/tmp', '1000', '2000']);
+      assert.deepEqual(
+        [facts['hostname'], facts['cwd'], facts['uid'], facts['gid']],
+        ['box', '/tmp', '1000', '2000'],
+      );
     });
 
     test("takes the image's entrypoint, user, directory and command, and replaces them when told", async () => {
       const node = getNode();
       const facts = parseFacts(await node.must('run', '--rm', 'test.gantry/full:1'));
       assert.deepEqual([facts['uid'], facts['cwd'], facts['groups']], ['1000', '/data', '2000']);
-      assert.equal(await node.must('run', '--rm', '--entrypoint', 'echo', 'test.gantry/full:1', 'replaced'), 'replaced');
+      assert.equal(
+        await node.must('run', '--rm', '--entrypoint', 'echo', 'test.gantry/full:1', 'replaced'),
+        'replaced',
+      );
       assert.equal((await node.gantry(['run', '--rm', 'test.gantry/full:1', 'exit', '9'])).code, 9);
     });
 
@@ -68,21 +96,53 @@ describeOnNode(
       const node = getNode();
       await node.must('run', '--name', 'kept', testImage, 'true');
       await node.must('run', '--rm', '--name', 'gone', testImage, 'true');
-      assert.equal(await node.must('ps', '-a', '--format', 'json').then((text) => text.includes('gone')), false);
+      assert.equal(
+        await node.must('ps', '-a', '--format', 'json').then((text) => text.includes('gone')),
+        false,
+      );
       assert.equal((await node.inspect('kept')).State.Status, 'exited');
     });
 
     test('runs a tiny init as process 1 with --init, which reaps what the container leaves', async () => {
-      const output = await getNode().must('run', '--rm', '--init', testImage, 'sh', '-c', '(sleep 0.1 &) ; sleep 0.4; ps -o pid,stat,comm');
+      const output = await getNode().must(
+        'run',
+        '--rm',
+        '--init',
+        testImage,
+        'sh',
+        '-c',
+        '(sleep 0.1 &) ; sleep 0.4; ps -o pid,stat,comm',
+      );
       assert.doesNotMatch(output, / Z /);
       assert.doesNotMatch(output, /^\s*1 \S+\s+sh$/m);
     });
 
     test('sets ulimits, sysctls, the size of /dev/shm, extra hosts and name servers', async () => {
       const output = await getNode().must(
-        ...['run', '--rm', '--ulimit', 'nofile=1000:2000', '--sysctl', 'net.ipv4.ip_unprivileged_port_start=0'],
-        ...['--sysctl', 'kernel.msgmax=4096', '--shm-size', '8m', '--add-host', 'printer:10.1.2.3', '--dns', '10.9.8.7'],
-        ...[testImage, 'sh', '-c', 'payload facts; cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/msgmax /etc/hosts'],
+        ...[
+          'run',
+          '--rm',
+          '--ulimit',
+          'nofile=1000:2000',
+          '--sysctl',
+          'net.ipv4.ip_unprivileged_port_start=0',
+        ],
+        ...[
+          '--sysctl',
+          'kernel.msgmax=4096',
+          '--shm-size',
+          '8m',
+          '--add-host',
+          'printer:10.1.2.3',
+          '--dns',
+          '10.9.8.7',
+        ],
+        ...[
+          testImage,
+          'sh',
+          '-c',
+          'payload facts; cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/msgmax /etc/hosts',
+        ],
       );
       const facts = parseFacts(output);
       assert.deepEqual([facts['nofile'], facts['shm_bytes']], ['1000:2000', String(8 * 1024 * 1024)]);

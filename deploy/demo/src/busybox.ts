@@ -16,10 +16,15 @@ export function busyboxLayer(): TarEntry[] {
   });
   const file = (path: string, content: string): TarEntry => ({ path, kind: 'file', content });
   return [
-    ...['bin', 'dev', 'etc', 'home', 'home/gantry', 'proc', 'sys', 'usr', 'usr/bin', 'var'].map((path) => directory(path)),
+    ...['bin', 'dev', 'etc', 'home', 'home/gantry', 'proc', 'sys', 'usr', 'usr/bin', 'var'].map((path) =>
+      directory(path),
+    ),
     directory('root', 0o700),
     directory('tmp', 0o1777),
-    file('etc/passwd', 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\ngantry:x:1000:1000::/home/gantry:/bin/sh\n'),
+    file(
+      'etc/passwd',
+      'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\ngantry:x:1000:1000::/home/gantry:/bin/sh\n',
+    ),
     file('etc/group', 'root:x:0:\nnogroup:x:65534:\ngantry:x:1000:\nextra:x:2000:gantry\n'),
     { path: 'bin/busybox', kind: 'file', content: readFileSync(busybox), mode: 0o755 },
     ...applets

@@ -72,7 +72,11 @@ export class DemoNode {
     while (performance.now() < deadline) {
       if (exitCode !== undefined) throw new Error('the node did not start');
       try {
-        if ((JSON.parse(readFileSync(join(this.runDirectory, 'gantryd.json'), 'utf8')) as { pid: number }).pid === this.#process.pid) return;
+        if (
+          (JSON.parse(readFileSync(join(this.runDirectory, 'gantryd.json'), 'utf8')) as { pid: number })
+            .pid === this.#process.pid
+        )
+          return;
       } catch {
         // not yet
       }
@@ -90,6 +94,7 @@ export async function gantry(...words: readonly string[]): Promise<string> {
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (complaint += chunk.toString()));
   const [code] = (await once(child, 'close')) as [number | null];
-  if (code !== 0) throw new Error(`gantry ${words.join(' ')} ended with ${code}: ${(complaint || output).trim()}`);
+  if (code !== 0)
+    throw new Error(`gantry ${words.join(' ')} ended with ${code}: ${(complaint || output).trim()}`);
   return output;
 }

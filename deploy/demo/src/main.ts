@@ -56,10 +56,17 @@ async function tour(node: DemoNode): Promise<void> {
     'The page, from a second container that knows the first by its name',
     ...['run', '--rm', '--name', 'visitor', image, 'wget', '-q', '-O', '-', 'http://web/'],
   );
-  if (!fetched.includes('Hello from a container')) throw new Error('the second container did not get the page');
+  if (!fetched.includes('Hello from a container'))
+    throw new Error('the second container did not get the page');
   const computed = await show(
     'A one-shot that computes something',
-    ...['run', '--rm', image, 'awk', 'BEGIN { for (i = 1; i <= 1000000; i++) s += i; print "1 + 2 + ... + 1000000 =", s }'],
+    ...[
+      'run',
+      '--rm',
+      image,
+      'awk',
+      'BEGIN { for (i = 1; i <= 1000000; i++) s += i; print "1 + 2 + ... + 1000000 =", s }',
+    ],
   );
   if (!computed.includes('500000500000')) throw new Error('the one-shot did not compute');
   await show('What runs', 'ps', '-a');
@@ -67,15 +74,19 @@ async function tour(node: DemoNode): Promise<void> {
 
   const { services } = node.readFacts();
   print(`\n${bold('Where to look')}`);
-  print(`api      unix:${join(node.runDirectory, 'api.sock')}  (curl --unix-socket ${join(node.runDirectory, 'api.sock')} http://gantry/openapi.json)`);
+  print(
+    `api      unix:${join(node.runDirectory, 'api.sock')}  (curl --unix-socket ${join(node.runDirectory, 'api.sock')} http://gantry/openapi.json)`,
+  );
   for (const service of services) print(`metrics  ${service.metrics_url}/metrics  ${service.name}`);
   print(`\n${bold('Try next, in another terminal')}`);
-  for (const line of ['bin/gantry exec -it web sh', 'bin/gantry stats', 'bin/gantry logs -f web']) print(`  ${line}`);
+  for (const line of ['bin/gantry exec -it web sh', 'bin/gantry stats', 'bin/gantry logs -f web'])
+    print(`  ${line}`);
 }
 
 function waitForInterrupt(): Promise<'interrupted'> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve('interrupted'));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.once(signal, () => resolve('interrupted'));
   });
 }
 
@@ -89,7 +100,9 @@ async function main(words: readonly string[]): Promise<number> {
   const started = performance.now();
   const interrupted = waitForInterrupt();
   const node = await DemoNode.start();
-  print(`${bold('One node is up')} after ${((performance.now() - started) / 1000).toFixed(2)} s: ${node.readFacts().node_id}`);
+  print(
+    `${bold('One node is up')} after ${((performance.now() - started) / 1000).toFixed(2)} s: ${node.readFacts().node_id}`,
+  );
   let failure: unknown;
   try {
     const ending = await Promise.race([tour(node).then(() => 'shown' as const), interrupted]);

@@ -32,7 +32,10 @@ test('tar reads what packTar wrote', () => {
     ]),
     encoding: 'utf8',
   });
-  assert.match(listed, /drwxrwxrwt 0\/0 .* d\/\n-rwsr-xr-x 1000\/1000\s+513 .* d\/f\nlrwxrwxrwx .* d\/l -> f/);
+  assert.match(
+    listed,
+    /drwxrwxrwt 0\/0 .* d\/\n-rwsr-xr-x 1000\/1000\s+513 .* d\/f\nlrwxrwxrwx .* d\/l -> f/,
+  );
 });
 
 test('skopeo reads the layout and the archive', (t) => {
@@ -40,8 +43,13 @@ test('skopeo reads the layout and the archive', (t) => {
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   writeLayout(join(directory, 'layout'), [image]);
   writeArchive(join(directory, 'archive.tar'), [image]);
-  for (const source of [`oci:${join(directory, 'layout')}:demo.gantry/test:1`, `oci-archive:${join(directory, 'archive.tar')}`]) {
-    const described = JSON.parse(execFileSync('skopeo', ['inspect', source], { encoding: 'utf8' })) as { Layers: string[] };
+  for (const source of [
+    `oci:${join(directory, 'layout')}:demo.gantry/test:1`,
+    `oci-archive:${join(directory, 'archive.tar')}`,
+  ]) {
+    const described = JSON.parse(execFileSync('skopeo', ['inspect', source], { encoding: 'utf8' })) as {
+      Layers: string[];
+    };
     assert.equal(described.Layers.length, 2);
   }
 });

@@ -16,7 +16,11 @@ export interface ImageDefaults {
   readonly Labels?: Readonly<Record<string, string>>;
   readonly StopSignal?: string;
   /** Docker's extension; nanoseconds. */
-  readonly Healthcheck?: { readonly Test: readonly string[]; readonly Interval?: number; readonly Retries?: number };
+  readonly Healthcheck?: {
+    readonly Test: readonly string[];
+    readonly Interval?: number;
+    readonly Retries?: number;
+  };
 }
 
 export interface ImageSource {
@@ -69,7 +73,10 @@ export function buildLayout(images: readonly ImageSource[]): Map<string, Buffer>
     return { ...manifest, annotations: { 'org.opencontainers.image.ref.name': reference } };
   });
   files.set('oci-layout', json({ imageLayoutVersion: '1.0.0' }));
-  files.set('index.json', json({ schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests }));
+  files.set(
+    'index.json',
+    json({ schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests }),
+  );
   return files;
 }
 
@@ -83,7 +90,11 @@ export function writeLayout(directory: string, images: readonly ImageSource[]): 
 
 /** Writes the layout as one tar file: an OCI archive. */
 export function writeArchive(file: string, images: readonly ImageSource[]): void {
-  const entries: TarEntry[] = [...buildLayout(images)].map(([path, content]) => ({ path, kind: 'file', content }));
+  const entries: TarEntry[] = [...buildLayout(images)].map(([path, content]) => ({
+    path,
+    kind: 'file',
+    content,
+  }));
   writeFileSync(file, packTar(entries));
 }
 

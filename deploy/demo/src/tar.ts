@@ -1,7 +1,13 @@
 /** One entry of a tar archive. Directories end with "/". */
 export type TarEntry =
   | { readonly path: string; readonly kind: 'directory'; readonly mode?: number; readonly uid?: number }
-  | { readonly path: string; readonly kind: 'file'; readonly content: Uint8Array | string; readonly mode?: number; readonly uid?: number }
+  | {
+      readonly path: string;
+      readonly kind: 'file';
+      readonly content: Uint8Array | string;
+      readonly mode?: number;
+      readonly uid?: number;
+    }
   | { readonly path: string; readonly kind: 'symlink' | 'hardlink'; readonly target: string };
 
 const blockSize = 512;

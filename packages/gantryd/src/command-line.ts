@@ -51,7 +51,8 @@ export function parseCommandLine(words: readonly string[]): CommandLine {
     else if (flag === '--config') configFile = takeValue();
     else if (flag === '--service') {
       const name = takeValue();
-      if (!loneServices.includes(name)) throw wrong(`there is no service ${name}: ${loneServices.join(', ')}`);
+      if (!loneServices.includes(name))
+        throw wrong(`there is no service ${name}: ${loneServices.join(', ')}`);
       service = name as LoneService;
     } else if (settingFlags.has(flag)) settings.set(flag, takeValue());
     else throw wrong(`unknown ${flag.startsWith('-') ? 'flag' : 'argument'} ${flag}; see gantryd --help`);

@@ -59,7 +59,11 @@ export const nodeConfigSchema: Schema = {
       default: 'info',
       description: 'Least level that is logged.',
     },
-    log_file: { type: 'string', default: '', description: 'File that the log is appended to; empty means standard error.' },
+    log_file: {
+      type: 'string',
+      default: '',
+      description: 'File that the log is appended to; empty means standard error.',
+    },
     nats: section({
       port: {
         type: 'integer',
@@ -70,7 +74,11 @@ export const nodeConfigSchema: Schema = {
       },
     }),
     metrics: section({
-      host: { type: 'string', default: '127.0.0.1', description: 'Address that /metrics and /healthz are served on.' },
+      host: {
+        type: 'string',
+        default: '127.0.0.1',
+        description: 'Address that /metrics and /healthz are served on.',
+      },
       base_port: {
         type: 'integer',
         minimum: 0,
@@ -99,7 +107,9 @@ function section(properties: Readonly<Record<string, Schema>>): Schema {
 function ofService(schema: unknown): Schema {
   const { properties = {} } = schema as Schema;
   return section(
-    Object.fromEntries(Object.entries(properties).filter(([key]) => key !== 'state_dir' && key !== 'run_dir')),
+    Object.fromEntries(
+      Object.entries(properties).filter(([key]) => key !== 'state_dir' && key !== 'run_dir'),
+    ),
   );
 }
 
@@ -111,7 +121,8 @@ export interface Setting {
 
 /** Every value of the schema, sections opened. */
 export function listSettings(schema: Schema, path: readonly string[] = []): Setting[] {
-  if (schema.type !== 'object' || schema.properties === undefined || path.length > 1) return [{ path, schema }];
+  if (schema.type !== 'object' || schema.properties === undefined || path.length > 1)
+    return [{ path, schema }];
   return Object.entries(schema.properties).flatMap(([key, value]) => listSettings(value, [...path, key]));
 }
 

@@ -2,7 +2,14 @@ import { readFileSync } from 'node:fs';
 import { GantryError } from '@gantry/protocol';
 import { Ajv, type ErrorObject } from 'ajv';
 import { parseDocument, stringify } from 'yaml';
-import { flagOf, listSettings, nodeConfigSchema, variableOf, type NodeConfig, type Setting } from './config-schema.js';
+import {
+  flagOf,
+  listSettings,
+  nodeConfigSchema,
+  variableOf,
+  type NodeConfig,
+  type Setting,
+} from './config-schema.js';
 import { isErrno } from './state-file.js';
 
 export const defaultConfigPath = '/etc/gantry/gantry.yaml';
@@ -17,7 +24,9 @@ export interface ConfigSources {
 
 type Tree = Record<string, unknown>;
 
-const validate = new Ajv({ allErrors: true, useDefaults: true, strict: false }).compile<NodeConfig>(nodeConfigSchema);
+const validate = new Ajv({ allErrors: true, useDefaults: true, strict: false }).compile<NodeConfig>(
+  nodeConfigSchema,
+);
 
 /**
  * Flags beat environment beat file beat default. Throws `invalid_argument` with one sentence for every wrong key or
@@ -30,7 +39,8 @@ export function loadConfig(sources: ConfigSources): NodeConfig {
   const origins = new Map<string, string>();
   for (const setting of settings) {
     const variable = sources.environment[variableOf(setting)];
-    if (variable !== undefined && variable !== '') apply(tree, setting, variable, variableOf(setting), origins);
+    if (variable !== undefined && variable !== '')
+      apply(tree, setting, variable, variableOf(setting), origins);
     const flag = sources.flags.get(flagOf(setting));
     if (flag !== undefined) apply(tree, setting, flag, flagOf(setting), origins);
   }
@@ -61,14 +71,22 @@ function readFile({ file }: ConfigSources): { tree: Tree; name: string } {
   }
   const document = parseDocument(text, { prettyErrors: true });
   const [error] = document.errors;
-  if (error !== undefined) throw wrong(`${name} is not YAML: ${error.message.split('\n')[0]?.replace(/:$/, '')}`, error);
+  if (error !== undefined)
+    throw wrong(`${name} is not YAML: ${error.message.split('\n')[0]?.replace(/:$/, '')}`, error);
   const tree: unknown = document.toJS() ?? {};
-  if (typeof tree !== 'object' || tree === null || Array.isArray(tree)) throw wrong(`${name} is not a map of settings`);
+  if (typeof tree !== 'object' || tree === null || Array.isArray(tree))
+    throw wrong(`${name} is not a map of settings`);
   // "nats:" with nothing below it is an empty section.
   return { tree: Object.fromEntries(Object.entries(tree).map(([key, value]) => [key, value ?? {}])), name };
 }
 
-function apply(tree: Tree, setting: Setting, text: string, origin: string, origins: Map<string, string>): void {
+function apply(
+  tree: Tree,
+  setting: Setting,
+  text: string,
+  origin: string,
+  origins: Map<string, string>,
+): void {
   const holder = setting.path.slice(0, -1).reduce((at, key) => (at[key] ??= {}) as Tree, tree);
   holder[setting.path.at(-1) ?? ''] = parseValue(setting, text);
   origins.set(`/${setting.path.join('/')}`, origin);

@@ -11,7 +11,10 @@ const readyVariable = 'GANTRY_READY_FD';
 const readyTimeoutMs = 60_000;
 
 /** Starts the same gantryd in a session of its own and resolves when it is ready. */
-export async function startDetached(config: NodeConfig, { service, configFile, settings }: CommandLine): Promise<number> {
+export async function startDetached(
+  config: NodeConfig,
+  { service, configFile, settings }: CommandLine,
+): Promise<number> {
   mkdirSync(config.state_dir, { recursive: true, mode: 0o711 });
   const logFile = config.log_file === '' ? join(config.state_dir, 'gantryd.log') : config.log_file;
   const words = [...settings].flatMap(([flag, value]) => (flag === '--log-file' ? [] : [flag, value]));

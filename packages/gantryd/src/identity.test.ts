@@ -35,7 +35,10 @@ test('a damaged key or node id is named, never replaced in silence', (t) => {
   const directory = temporaryDirectory(t);
   loadBusKey(directory, 'api');
   writeFileSync(join(directory, 'keys/api.nk'), 'nonsense\n');
-  assert.throws(() => loadBusKey(directory, 'api'), (error) => isGantryError(error, 'data_loss') && /api\.nk/.test(error.message));
+  assert.throws(
+    () => loadBusKey(directory, 'api'),
+    (error) => isGantryError(error, 'data_loss') && /api\.nk/.test(error.message),
+  );
   writeFileSync(join(directory, 'node-id'), '../..\n');
   assert.throws(() => loadNodeId(directory), /node-id/);
 });

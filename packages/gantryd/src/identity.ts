@@ -36,5 +36,11 @@ export function loadBusKey(stateDirectory: string, user: string): BusKey {
 }
 
 function damaged(path: string, reason: string, cause?: unknown): GantryError {
-  return new GantryError({ code: 'data_loss', operation: 'start', object: path, message: `${path} ${reason}`, cause });
+  return new GantryError({
+    code: 'data_loss',
+    operation: 'start',
+    object: path,
+    message: `${path} ${reason}`,
+    cause,
+  });
 }

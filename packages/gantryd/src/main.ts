@@ -42,14 +42,18 @@ type Ending = 'leave' | 'tear-down';
 
 /** Runs until a signal ends it. */
 async function run(config: NodeConfig, { service }: CommandLine): Promise<number> {
-  if (process.getuid?.() !== 0) throw new Error('gantryd must run as root: it makes mounts, namespaces and cgroups');
+  if (process.getuid?.() !== 0)
+    throw new Error('gantryd must run as root: it makes mounts, namespaces and cgroups');
   const ending = waitForEnding();
   const unlock = lockNode(config.run_dir, service);
   try {
     const nodeId = loadNodeId(config.state_dir);
     const logger = createLogger(config, nodeId);
     const node = await startNode({ config, nodeId, service, logger });
-    const what = service === undefined ? `node ${nodeId} is up, api on ${join(config.run_dir, 'api.sock')}` : `${service} is up`;
+    const what =
+      service === undefined
+        ? `node ${nodeId} is up, api on ${join(config.run_dir, 'api.sock')}`
+        : `${service} is up`;
     process.stdout.write(`gantry: ${what}\n`);
     reportToStarter('ready');
     return await end(node, await ending);
@@ -78,7 +82,9 @@ function waitForEnding(): Promise<Ending> {
     const on = (signal: NodeJS.Signals, how: Ending): void => {
       process.on(signal, () => {
         if (asked && how === 'tear-down') {
-          process.stderr.write('gantry: interrupted again, leaving at once; "gantry up" takes over what is left\n');
+          process.stderr.write(
+            'gantry: interrupted again, leaving at once; "gantry up" takes over what is left\n',
+          );
           process.exit(1);
         }
         asked = true;

@@ -70,7 +70,9 @@ async function stopServices(running: readonly RunningService[]): Promise<void> {
 
 async function startBus({ config, nodeId, logger }: NodeOptions): Promise<NatsSupervisor> {
   const paths = serverPaths(config.run_dir);
-  const publicKeys = Object.fromEntries(busUsers.map((user) => [user, loadBusKey(config.state_dir, user).publicKey]));
+  const publicKeys = Object.fromEntries(
+    busUsers.map((user) => [user, loadBusKey(config.state_dir, user).publicKey]),
+  );
   const { port } = config.nats;
   return NatsSupervisor.start({
     paths,

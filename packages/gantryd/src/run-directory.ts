@@ -16,7 +16,8 @@ export function emptyRunDirectory(runDirectory: string): void {
       message: `still mounted: ${mounts.join(', ')}`,
     });
   }
-  for (const name of readdirSync(runDirectory)) rmSync(join(runDirectory, name), { recursive: true, force: true });
+  for (const name of readdirSync(runDirectory))
+    rmSync(join(runDirectory, name), { recursive: true, force: true });
   try {
     rmdirSync(runDirectory);
   } catch {
@@ -30,6 +31,8 @@ export function mountsBelow(directory: string): string[] {
     .split('\n')
     .map((line) => line.split(' ')[4])
     .filter((target): target is string => target !== undefined)
-    .map((target) => target.replace(/\\([0-7]{3})/g, (_all, octal: string) => String.fromCharCode(parseInt(octal, 8))))
+    .map((target) =>
+      target.replace(/\\([0-7]{3})/g, (_all, octal: string) => String.fromCharCode(parseInt(octal, 8))),
+    )
     .filter((target) => target.startsWith(`${directory}/`));
 }

@@ -20,7 +20,8 @@ function slice<Section extends object>(
 /** Every service of a node. The order fixes the metrics ports: see `metrics.base_port`. */
 export const services = {
   'image-store': (environment, config) => startImageStore(environment, slice(config, config.image_store)),
-  'network-manager': (environment, config) => startNetworkManager(environment, slice(config, config.network_manager)),
+  'network-manager': (environment, config) =>
+    startNetworkManager(environment, slice(config, config.network_manager)),
   'cgroup-supervisor': (environment, config) =>
     startCgroupSupervisor(environment, slice(config, config.cgroup_supervisor)),
   spawner: (environment, config) => startSpawner(environment, slice(config, config.spawner)),

@@ -37,7 +37,8 @@ export async function stopRunningNode(config: NodeConfig, keepContainers: boolea
   }
   if (keepContainers) return;
   const server = findServer(serverPaths(runDirectory).config);
-  if (server !== undefined) throw stopFailed(runDirectory, `nats-server (process ${server.pid}) is still there`);
+  if (server !== undefined)
+    throw stopFailed(runDirectory, `nats-server (process ${server.pid}) is still there`);
   // The whole node empties the directory itself; services alone leave it to whoever stops them all.
   if (existsSync(runDirectory)) emptyRunDirectory(runDirectory);
 }

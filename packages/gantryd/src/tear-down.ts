@@ -40,7 +40,9 @@ export async function tearDownNode(node: RunningNode): Promise<GantryError[]> {
     });
     const { StopAllContainers } = nodeProtocol.NodeAgent.methods;
     if (runs('node-agent')) {
-      await attempt('StopAllContainers', () => bus.call(StopAllContainers, {}, { deadlineMs: stopContainersDeadlineMs }));
+      await attempt('StopAllContainers', () =>
+        bus.call(StopAllContainers, {}, { deadlineMs: stopContainersDeadlineMs }),
+      );
       // It must not start anything again on what is being taken down.
       for (const name of ['api', 'node-agent']) {
         await node.services.find((service) => service.name === name)?.stop();

@@ -15,10 +15,20 @@ export interface CommandOptions {
   readonly cwd?: string;
 }
 
-const signalNumbers: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGPIPE: 13, SIGTERM: 15 };
+const signalNumbers: Readonly<Record<string, number>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGKILL: 9,
+  SIGPIPE: 13,
+  SIGTERM: 15,
+};
 
 /** Runs a program to its end. Never rejects for its exit code; rejects when it does not end in time. */
-export function runCommand(program: string, words: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+export function runCommand(
+  program: string,
+  words: readonly string[],
+  options: CommandOptions = {},
+): Promise<CommandResult> {
   const { input, environment, timeoutMs = 60_000, cwd } = options;
   return new Promise((resolve, reject) => {
     const started = performance.now();
@@ -38,7 +48,12 @@ export function runCommand(program: string, words: readonly string[], options: C
       child.kill('SIGKILL');
       reject(
         new Error(
-          `${program} ${words.join(' ')} did not end within ${timeoutMs} ms; it said: ${Buffer.concat([...stdout, ...stderr]).toString().slice(-2000)}`,
+          `${program} ${words.join(' ')} did not end within ${timeoutMs} ms; it said: ${Buffer.concat([
+            ...stdout,
+            ...stderr,
+          ])
+            .toString()
+            .slice(-2000)}`,
         ),
       );
     }, timeoutMs);
@@ -59,8 +74,13 @@ export function runCommand(program: string, words: readonly string[], options: C
 }
 
 /** Runs a program that must succeed; resolves with its output. */
-export async function mustRun(program: string, words: readonly string[], options: CommandOptions = {}): Promise<string> {
+export async function mustRun(
+  program: string,
+  words: readonly string[],
+  options: CommandOptions = {},
+): Promise<string> {
   const { code, stdout, stderr } = await runCommand(program, words, options);
-  if (code !== 0) throw new Error(`${program} ${words.join(' ')} ended with ${code}: ${(stderr || stdout).trim()}`);
+  if (code !== 0)
+    throw new Error(`${program} ${words.join(' ')} ended with ${code}: ${(stderr || stdout).trim()}`);
   return stdout;
 }

@@ -34,16 +34,23 @@ function readMounts(directories: readonly string[]): string[] {
   return readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .map((line) => line.split(' ')[4] ?? '')
-    .filter((target) => directories.some((directory) => target === directory || target.startsWith(`${directory}/`)));
+    .filter((target) =>
+      directories.some((directory) => target === directory || target.startsWith(`${directory}/`)),
+    );
 }
 
 async function readLinks(network: NetworkNamespace): Promise<string[]> {
   const links = JSON.parse(await network.mustRun('ip', ['-json', 'link'])) as { ifname: string }[];
-  return links.map(({ ifname }) => ifname).filter((name) => name !== 'lo' && name !== 'outside0').sort();
+  return links
+    .map(({ ifname }) => ifname)
+    .filter((name) => name !== 'lo' && name !== 'outside0')
+    .sort();
 }
 
 async function readNftables(network: NetworkNamespace): Promise<string[]> {
-  return (await network.mustRun('nft', ['-n', 'list', 'ruleset'])).split('\n').filter((line) => line.trim() !== '');
+  return (await network.mustRun('nft', ['-n', 'list', 'ruleset']))
+    .split('\n')
+    .filter((line) => line.trim() !== '');
 }
 
 function readCgroups(root: string): string[] {

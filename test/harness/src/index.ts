@@ -3,5 +3,13 @@ export { readHostState, type HostState, type Territory } from './host-state.js';
 export { boxImage, fullImage, parseFacts, testImage } from './images.js';
 export { NetworkNamespace } from './network-namespace.js';
 export { assertNothingLeft, describeOnNode, isRoot, skipUnlessRoot } from './node-suite.js';
-export { TestNode, freePort, modes, separateProcesses, type ContainerFacts, type Mode, type TestNodeOptions } from './test-node.js';
+export {
+  TestNode,
+  freePort,
+  modes,
+  separateProcesses,
+  type ContainerFacts,
+  type Mode,
+  type TestNodeOptions,
+} from './test-node.js';
 export { eventually } from './wait.js';

@@ -36,7 +36,18 @@ export class NetworkNamespace {
 
   /** Connects to another namespace by a cable with an address at each end. */
   async connect(other: NetworkNamespace, ours: string, theirs: string): Promise<void> {
-    await this.mustRun('ip', ['link', 'add', 'outside0', 'type', 'veth', 'peer', 'name', 'inside0', 'netns', other.name]);
+    await this.mustRun('ip', [
+      'link',
+      'add',
+      'outside0',
+      'type',
+      'veth',
+      'peer',
+      'name',
+      'inside0',
+      'netns',
+      other.name,
+    ]);
     await this.mustRun('ip', ['addr', 'add', ours, 'dev', 'outside0']);
     await this.mustRun('ip', ['link', 'set', 'outside0', 'up']);
     await other.mustRun('ip', ['addr', 'add', theirs, 'dev', 'inside0']);

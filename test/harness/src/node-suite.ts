@@ -5,7 +5,9 @@ import { modes, TestNode, type Mode, type TestNodeOptions } from './test-node.js
 import { eventually } from './wait.js';
 
 export const isRoot = process.getuid?.() === 0;
-export const skipUnlessRoot = isRoot ? false : 'needs root: containers are made of mounts, namespaces and cgroups';
+export const skipUnlessRoot = isRoot
+  ? false
+  : 'needs root: containers are made of mounts, namespaces and cgroups';
 
 /** What may differ from one moment to the next although nothing was left: the pool of sandboxes is being refilled. */
 interface Footprint {
@@ -16,7 +18,8 @@ interface Footprint {
 /** What containers leave behind, if anything: the same numbers before a test and after it. */
 async function footprint(node: TestNode): Promise<Footprint> {
   const state = await node.readState();
-  const below = (directory: string): number => state.files.filter((path) => path.startsWith(`${directory}/`)).length;
+  const below = (directory: string): number =>
+    state.files.filter((path) => path.startsWith(`${directory}/`)).length;
   return {
     state,
     counts: {
@@ -38,7 +41,8 @@ const differences = (before: Footprint, after: Footprint): string[] =>
 function describeDifferences(before: Footprint, after: Footprint): string {
   return differences(before, after)
     .map((key) => {
-      const kind = (Object.keys(after.state) as (keyof HostState)[]).find((name) => key.startsWith(name)) ?? 'files';
+      const kind =
+        (Object.keys(after.state) as (keyof HostState)[]).find((name) => key.startsWith(name)) ?? 'files';
       const known = new Set(before.state[kind]);
       const added = after.state[kind].filter((line) => !known.has(line));
       return `${key}: ${before.counts[key]} before, ${after.counts[key]} after; new: ${added.slice(0, 12).join(' | ')}`;
@@ -92,10 +96,14 @@ export function describeOnNode(
         assert.ok(reference);
         let now = await footprint(current);
         try {
-          await eventually('nothing is left', async () => {
-            now = await footprint(current);
-            return differences(reference, now).length === 0;
-          }, 6_000);
+          await eventually(
+            'nothing is left',
+            async () => {
+              now = await footprint(current);
+              return differences(reference, now).length === 0;
+            },
+            6_000,
+          );
         } catch {
           earlier = now;
           assert.fail(`something is left behind:\n${describeDifferences(reference, now)}`);

@@ -55,7 +55,12 @@ export class TestNode {
   readonly #slot: Slot;
   readonly #processes = new Map<string, ChildProcess>();
 
-  private constructor(options: TestNodeOptions, slot: Slot, network: NetworkNamespace, outside: NetworkNamespace | undefined) {
+  private constructor(
+    options: TestNodeOptions,
+    slot: Slot,
+    network: NetworkNamespace,
+    outside: NetworkNamespace | undefined,
+  ) {
     const { number } = slot;
     this.#slot = slot;
     this.network = network;
@@ -79,7 +84,8 @@ export class TestNode {
   static async start(options: TestNodeOptions): Promise<TestNode> {
     const slot = takeSlot();
     const network = await NetworkNamespace.create(`gantry-test-${slot.number}`);
-    const outside = options.outside === true ? await NetworkNamespace.create(`gantry-test-${slot.number}-out`) : undefined;
+    const outside =
+      options.outside === true ? await NetworkNamespace.create(`gantry-test-${slot.number}-out`) : undefined;
     const node = new TestNode(options, slot, network, outside);
     try {
       if (outside !== undefined) {
@@ -110,7 +116,8 @@ export class TestNode {
       },
       cgroup_supervisor: { cgroup_root: this.cgroupRoot },
     };
-    for (const [section, values] of Object.entries(more)) standard[section] = { ...standard[section], ...values };
+    for (const [section, values] of Object.entries(more))
+      standard[section] = { ...standard[section], ...values };
     return { state_dir: this.stateDirectory, run_dir: this.runDirectory, log_level: 'info', ...standard };
   }
 
@@ -148,8 +155,11 @@ export class TestNode {
     await eventually(
       `${name} is ready`,
       () => {
-        if (child?.exitCode !== null) throw new Error(`${name} ended with ${child?.exitCode}: ${this.readLogs().slice(-1500)}`);
-        return existsSync(file) && (JSON.parse(readFileSync(file, 'utf8')) as { pid: number }).pid === child.pid;
+        if (child?.exitCode !== null)
+          throw new Error(`${name} ended with ${child?.exitCode}: ${this.readLogs().slice(-1500)}`);
+        return (
+          existsSync(file) && (JSON.parse(readFileSync(file, 'utf8')) as { pid: number }).pid === child.pid
+        );
       },
       20_000,
     );
@@ -202,13 +212,17 @@ export class TestNode {
 
   /** Runs the command line against this node. */
   gantry(words: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-    return runCommand(join(root, 'bin/gantry'), words, { ...options, environment: { ...this.environment, ...options.environment } });
+    return runCommand(join(root, 'bin/gantry'), words, {
+      ...options,
+      environment: { ...this.environment, ...options.environment },
+    });
   }
 
   /** Runs the command line; fails unless it exits with 0. Resolves with its output, without the last line feed. */
   async must(...words: readonly string[]): Promise<string> {
     const { code, stdout, stderr } = await this.gantry(words);
-    if (code !== 0) throw new Error(`gantry ${words.join(' ')} ended with ${code}: ${stderr.trim()}\n${stdout.trim()}`);
+    if (code !== 0)
+      throw new Error(`gantry ${words.join(' ')} ended with ${code}: ${stderr.trim()}\n${stdout.trim()}`);
     return stdout.replace(/\n$/, '');
   }
 
@@ -318,7 +332,12 @@ export interface ContainerFacts {
     readonly Health?: { readonly Status: string };
   };
   readonly NetworkSettings: { readonly IPAddress: string; readonly Ports: Readonly<Record<string, unknown>> };
-  readonly Mounts: readonly { readonly Type: string; readonly Destination: string; readonly Source: string; readonly Name?: string }[];
+  readonly Mounts: readonly {
+    readonly Type: string;
+    readonly Destination: string;
+    readonly Source: string;
+    readonly Name?: string;
+  }[];
 }
 
 /** A port of 127.0.0.1 that was free a moment ago. */

@@ -17,7 +17,10 @@ export async function eventually<T>(
       problem = error;
     }
     if (performance.now() > deadline) {
-      throw new Error(`${sentence}: not within ${timeoutMs} ms`, problem === undefined ? {} : { cause: problem });
+      throw new Error(
+        `${sentence}: not within ${timeoutMs} ms`,
+        problem === undefined ? {} : { cause: problem },
+      );
     }
     await sleep(50);
   }

@@ -33,11 +33,17 @@ async function prepare(t: TestContext): Promise<SupervisorOptions & { directory:
     rmSync(directory, { recursive: true, force: true });
   });
   const port = await freePort();
-  const publicKeys = Object.fromEntries(busUsers.map((user) => [user, loadBusKey(directory, user).publicKey]));
+  const publicKeys = Object.fromEntries(
+    busUsers.map((user) => [user, loadBusKey(directory, user).publicKey]),
+  );
   return { directory, paths, port, config: renderServerConfig({ nodeId, port, paths, publicKeys }), logger };
 }
 
-async function connectAs(t: TestContext, options: { directory: string; port: number }, user: string): Promise<NatsConnection> {
+async function connectAs(
+  t: TestContext,
+  options: { directory: string; port: number },
+  user: string,
+): Promise<NatsConnection> {
   const connection = await connect({
     servers: `127.0.0.1:${options.port}`,
     authenticator: nkeyAuthenticator(Buffer.from(loadBusKey(options.directory, user).seed)),
@@ -99,7 +105,7 @@ test('a killed server is started again and its clients come back by themselves',
   while (restarts === 0 && performance.now() < deadline) await sleep(20);
   assert.equal(restarts, 1);
   assert.notEqual(supervisor.pid, pid);
-  for (let answered = false; !answered && performance.now() < deadline; ) {
+  for (let answered = false; !answered && performance.now() < deadline;) {
     answered = await connection.flush().then(
       () => true,
       () => sleep(20, false),

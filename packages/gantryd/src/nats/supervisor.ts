@@ -69,7 +69,7 @@ export class NatsSupervisor {
     this.#stopping.abort();
     await this.#watch;
     // Also one that is listed nowhere, for instance started in the instant before the abort.
-    for (let server = findServer(this.#options.paths.config); server !== undefined; ) {
+    for (let server = findServer(this.#options.paths.config); server !== undefined;) {
       await endServer(server);
       server = findServer(this.#options.paths.config);
     }
@@ -117,7 +117,9 @@ export class NatsSupervisor {
         reject(launchFailed(`nats-server cannot be started: ${cause.message}`, cause));
       });
       child.once('exit', (code, signal) => {
-        reject(launchFailed(`nats-server ended at once (${signal ?? `exit code ${code}`}), see ${paths.log}`));
+        reject(
+          launchFailed(`nats-server ended at once (${signal ?? `exit code ${code}`}), see ${paths.log}`),
+        );
       });
     });
     failed.catch(() => undefined);
@@ -137,7 +139,10 @@ export class NatsSupervisor {
       const startedAt = performance.now();
       while (this.pid !== undefined && !signal.aborted) await pause(watchIntervalMs, signal);
       if (signal.aborted) return;
-      backoffMs = performance.now() - startedAt > steadyAfterMs ? firstBackoffMs : Math.min(backoffMs * 2, longestBackoffMs);
+      backoffMs =
+        performance.now() - startedAt > steadyAfterMs
+          ? firstBackoffMs
+          : Math.min(backoffMs * 2, longestBackoffMs);
       logger.warn({ pid: this.#server?.pid, backoffMs }, 'nats-server has gone');
       await pause(backoffMs, signal);
       if (signal.aborted) return;
