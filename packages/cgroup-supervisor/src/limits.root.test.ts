@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isGantryError } from '@gantry/protocol';
+import { expectSoon, needsRoot, newContainerId, startFixture, withoutUnified, type Fixture } from './keeper-fixture.js';
+import { rootDirectory } from './layout.js';
+import { childNames, isDirectory } from './directories.js';
+
+const mebibyte = 1024 * 1024;
+
+/** Allocates this much and tells when it has it. */
+function hog(megabytes: number): string {
+  return `head -c ${megabytes}M /dev/zero | tail -c ${megabytes}M > /dev/null; echo done; sleep 1000`;
+}
+
+describe('on the hierarchies of this machine', { skip: needsRoot }, () => {
+  let fixture: Fixture;
+  beforeEach(() => {
+    fixture = startFixture();
+  });
+  afterEach(() => fixture.end());
+
+  test('a container over its memory limit is killed, reported once, and its neighbour lives', async () => {
+    const [greedy, modest] = await Promise.all([
+      fixture.create({ memoryLimitBytes: 32 * mebibyte }),
+      fixture.create({ memoryLimitBytes: 32 * mebibyte }),
+    ]);
+    const neighbour = await fixture.run(modest, 'sleep 1000');
+    await fixture.run(greedy, hog(100));
+    await expectSoon('an OOM event', () => fixture.ooms.length > 0);
+    assert.equal(fixture.ooms[0]?.containerId, greedy);
+    assert.equal(fixture.ooms[0]?.count, fixture.keeper.usage(greedy).oomKillCount);
+    assert.equal(fixture.keeper.usage(modest).oomKillCount, 0);
+    assert.equal(neighbour.exitCode, null);
+    const { memoryPeakBytes, memoryLimitBytes } = fixture.keeper.usage(greedy);
+    assert.equal(memoryLimitBytes, 32 * mebibyte);
+    assert.ok(memoryPeakBytes <= 32 * mebibyte, `peak ${memoryPeakBytes}`);
+  });
+
+  test('OOM kills are seen after a restart too, and old ones are not told again', async () => {
+    const id = await fixture.create({ memoryLimitBytes: 16 * mebibyte }, 'kept');
+    await fixture.run(id, hog(50));
+    await expectSoon('the first OOM event', () => fixture.ooms.length === 1);
+    fixture.restart();
+    assert.equal(fixture.keeper.record(id)?.name, 'kept');
+    assert.equal(fixture.ooms.length, 1);
+    await fixture.run(id, hog(50));
+    await expectSoon('the second OOM event', () => fixture.ooms.length === 2);
+    assert.deepEqual(fixture.ooms[1], { containerId: id, count: 2 });
+  });
+
+  test('a fork storm stays at the limit of tasks, and destroying it leaves nothing', async () => {
+    const id = await fixture.create({ pidsLimit: 20 });
+    const child = await fixture.run(id, 'while :; do sleep 1000 & done 2>/dev/null');
+    await expectSoon('the limit is reached', () => fixture.keeper.usage(id).pidsCurrent >= 19);
+    assert.equal(fixture.keeper.usage(id).pidsLimit, 20);
+    assert.ok(fixture.keeper.processes(id).includes(child.pid ?? 0));
+    const killed = await fixture.keeper.destroy(id, { atMs: performance.now() + 5000, signal: undefined });
+    assert.ok(killed >= 10, `killed ${killed}`);
+    assert.deepEqual(fixture.keeper.list(), []);
+    for (const { directory } of fixture.tree.places(id)) assert.equal(isDirectory(directory), false, directory);
+  });
+
+  test('a quota of half a CPU gives half a CPU within 10 percent', async () => {
+    const id = await fixture.create({ cpuQuotaUs: 50_000, cpuPeriodUs: 100_000 });
+    await fixture.run(id, 'while :; do :; done');
+    await sleep(300);
+    const before = fixture.keeper.usage(id);
+    const started = performance.now();
+    await sleep(2000);
+    const after = fixture.keeper.usage(id);
+    const share = (after.cpuUsageNs - before.cpuUsageNs) / ((performance.now() - started) * 1e6);
+    assert.ok(Math.abs(share - 0.5) < 0.05, `got ${share} CPUs`);
+    assert.ok(after.cpuThrottledPeriods > before.cpuThrottledPeriods);
+    assert.ok(Math.abs(after.cpuUserNs + after.cpuSystemNs - after.cpuUsageNs) < after.cpuUsageNs * 0.05);
+    assert.equal(after.cpuQuotaUs, 50_000);
+  });
+
+  test('a frozen container uses no CPU, and thaws', async () => {
+    const id = await fixture.create({});
+    await fixture.run(id, 'while :; do :; done');
+    await fixture.keeper.setFrozen(id, true, { atMs: performance.now() + 2000, signal: undefined });
+    const frozen = fixture.keeper.usage(id);
+    await sleep(200);
+    const later = fixture.keeper.usage(id);
+    assert.equal(later.frozen, true);
+    assert.ok(later.cpuUsageNs - frozen.cpuUsageNs < 2e6);
+    await fixture.keeper.setFrozen(id, false, { atMs: performance.now() + 2000, signal: undefined });
+    await sleep(200);
+    assert.ok(fixture.keeper.usage(id).cpuUsageNs - later.cpuUsageNs > 50e6);
+    assert.equal(fixture.keeper.usage(id).frozen, false);
+  });
+
+  test('killing a container ends every process, a frozen one too', async () => {
+    const id = await fixture.create({});
+    const child = await fixture.run(id, 'sleep 1000 & sleep 1000');
+    await expectSoon('both run', () => fixture.keeper.processes(id).length === 3);
+    await fixture.keeper.setFrozen(id, true, { atMs: performance.now() + 2000, signal: undefined });
+    const ended = once(child, 'exit');
+    const killed = await fixture.keeper.kill(id, { atMs: performance.now() + 2000, signal: undefined });
+    assert.equal(killed, 3);
+    assert.deepEqual(await ended, [null, 'SIGKILL']);
+    assert.deepEqual(fixture.keeper.processes(id), []);
+  });
+
+  test('an update that the kernel refuses in the middle changes nothing', async () => {
+    const limits = { memoryLimitBytes: 200 * mebibyte, pidsLimit: 50, cpuShares: 512, cpuQuotaUs: 30_000 };
+    const id = await fixture.create(limits);
+    const child = await fixture.run(id, `dd if=/dev/zero of=/dev/null bs=60M count=100000 2>/dev/null`);
+    await expectSoon('memory is in use', () => fixture.keeper.usage(id).memoryRssBytes > 50 * mebibyte);
+    const before = { ...fixture.keeper.usage(id) };
+    await assert.rejects(
+      fixture.keeper.update({ containerId: id, resources: { memoryLimitBytes: 10 * mebibyte, cpuShares: 99, pidsLimit: 5 }, name: '' }),
+      (error) => isGantryError(error, 'failed_precondition') && error.message.includes('10485760'),
+    );
+    const after = fixture.keeper.usage(id);
+    for (const key of ['memoryLimitBytes', 'pidsLimit', 'cpuShares', 'cpuQuotaUs'] as const) assert.equal(after[key], before[key]);
+    assert.equal(child.exitCode, null);
+  });
+
+  test('an update sets the whole new set of limits, up and down, and back to none', async () => {
+    const id = await fixture.create({ memoryLimitBytes: 32 * mebibyte, pidsLimit: 10 });
+    const update = (resources: object): Promise<void> => fixture.keeper.update({ containerId: id, resources, name: 'new' });
+    await update({ memoryLimitBytes: 128 * mebibyte, cpuShares: 2048, cpusetCpus: '0' });
+    let usage = fixture.keeper.usage(id);
+    assert.deepEqual([usage.memoryLimitBytes, usage.pidsLimit, usage.cpuShares], [128 * mebibyte, 0, 2048]);
+    await update({ memoryLimitBytes: 16 * mebibyte });
+    assert.equal(fixture.keeper.usage(id).memoryLimitBytes, 16 * mebibyte);
+    await update({});
+    usage = fixture.keeper.usage(id);
+    assert.deepEqual([usage.memoryLimitBytes, usage.pidsLimit, usage.cpuShares, usage.cpuQuotaUs], [0, 0, 1024, 0]);
+    assert.equal(fixture.keeper.record(id)?.name, 'new');
+  });
+
+  test('creating twice gives the same cgroup, and a refused creation leaves nothing', async () => {
+    const wish = { containerId: newContainerId(), resources: { pidsLimit: 7 }, name: 'a', image: 'b', devicesJson: new Uint8Array() };
+    const first = await fixture.keeper.create(wish);
+    assert.deepEqual(await fixture.keeper.create(wish), first);
+    const bad = { ...wish, containerId: newContainerId(), resources: { pidsLimit: 1e12 } };
+    await assert.rejects(fixture.keeper.create(bad), /pids_limit .* cannot be set to 1000000000000: the kernel does not take this value/);
+    await assert.rejects(fixture.keeper.create({ ...wish, containerId: newContainerId(), resources: { cpusetCpus: '0-999' } }), /cpuset_cpus "0-999"/);
+    assert.deepEqual(fixture.keeper.list(), [wish.containerId]);
+    for (const { directory } of fixture.tree.places(bad.containerId)) assert.equal(isDirectory(directory), false);
+  });
+
+  test('100 containers come and go and leave nothing, the node\'s own cgroups included', async () => {
+    const ids = await Promise.all(Array.from({ length: 100 }, () => fixture.create({ memoryLimitBytes: 8 * mebibyte, pidsLimit: 10 })));
+    assert.equal(fixture.keeper.list().length, 100);
+    assert.equal(fixture.keeper.watchedCount, 100);
+    assert.throws(() => fixture.keeper.tearDown(), /in use/);
+    await Promise.all(ids.map((id) => fixture.keeper.destroy(id, { atMs: performance.now() + 5000, signal: undefined })));
+    assert.deepEqual(fixture.keeper.list(), []);
+    assert.equal(fixture.keeper.watchedCount, 0);
+    fixture.keeper.tearDown();
+    for (const hierarchy of fixture.tree.hierarchies.all)
+      assert.equal(isDirectory(rootDirectory(fixture.tree.layout, hierarchy)), false);
+  });
+
+  test('devices outside the list cannot be opened, those inside can', async () => {
+    const id = await fixture.create({});
+    const child = await fixture.run(id, 'cat /dev/kmsg >/dev/null 2>&1 & head -c 1 /dev/zero >/dev/null && (: < /dev/null) && (: < /dev/loop-control) 2>/dev/null; echo $?');
+    const [output] = (await once(child.stdout ?? child, 'data')) as [Buffer];
+    assert.notEqual(output.toString().trim(), '0');
+    const devices = fixture.tree.placeOf('devices', id);
+    if (devices !== undefined) assert.match(readFileSync(join(devices, 'devices.list'), 'utf8'), /c 1:3 rwm/);
+  });
+});
+
+describe('on v1 hierarchies alone', { skip: needsRoot }, () => {
+  let fixture: Fixture;
+  beforeEach(() => {
+    fixture = startFixture(withoutUnified);
+  });
+  afterEach(() => fixture.end());
+
+  test('the freezer freezes, and a fork storm dies with its container', async () => {
+    const id = await fixture.create({ pidsLimit: 40 });
+    await fixture.run(id, 'while :; do (while :; do :; done) & done 2>/dev/null');
+    await expectSoon('the storm is at its limit', () => fixture.keeper.usage(id).pidsCurrent >= 39);
+    await fixture.keeper.setFrozen(id, true, { atMs: performance.now() + 5000, signal: undefined });
+    assert.equal(fixture.keeper.usage(id).frozen, true);
+    await fixture.keeper.destroy(id, { atMs: performance.now() + 8000, signal: undefined });
+    assert.deepEqual(fixture.keeper.list(), []);
+    for (const hierarchy of fixture.tree.hierarchies.all)
+      assert.deepEqual(childNames(rootDirectory(fixture.tree.layout, hierarchy)), ['shims']);
+  });
+
+  test('OOM kills are seen', async () => {
+    const id = await fixture.create({ memoryLimitBytes: 16 * mebibyte });
+    await fixture.run(id, hog(50));
+    await expectSoon('an OOM event', () => fixture.ooms.length === 1);
+    assert.deepEqual(fixture.ooms[0], { containerId: id, count: 1 });
+  });
+});

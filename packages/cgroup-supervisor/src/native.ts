@@ -1,0 +1,29 @@
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Waits for v1's out-of-memory notifications. See native/oom_watch.h. */
+export interface NativeOomWatch {
+  /** Registers with the cgroup at this path of the memory hierarchy. */
+  add(directory: string): number;
+  remove(token: number): void;
+  close(): void;
+}
+
+/** What files of cgroupfs cannot do. */
+export interface NativeCgroup {
+  readonly OomWatch: new (notify: (token: number) => void) => NativeOomWatch;
+  /** A pidfd, owned by the caller; null when there is no such process. */
+  openProcess(pid: number): number | null;
+  /** Sends SIGKILL; false when the process has ended. */
+  killProcess(descriptor: number): boolean;
+}
+
+let loaded: NativeCgroup | undefined;
+
+/** The addon, loaded at its first use. */
+export function nativeCgroup(): NativeCgroup {
+  const directory = process.env.GANTRY_NATIVE_DIR ?? fileURLToPath(new URL('../../../build/native/', import.meta.url));
+  loaded ??= createRequire(import.meta.url)(join(directory, 'cgroup-supervisor.node')) as NativeCgroup;
+  return loaded;
+}
