@@ -1,7 +1,7 @@
 // Makes one file each of the command line and of gantryd: starting from one file is several times faster than
 // from hundreds. Native add-ons stay beside, in build/native.
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { build } from 'esbuild';
 
 // Bundled CommonJS packages call require(), which ES modules lack.
@@ -10,11 +10,27 @@ const banner = [
   'const require = gantryCreateRequire(import.meta.url);',
 ].join(' ');
 
-/** @type {readonly { entry: string, output: string }[]} */
+/**
+ * Every entry becomes <directory>/<name>.mjs; what it imports when needed becomes chunks beside it.
+ * @type {readonly { entry: string, directory: string, name: string }[]}
+ */
 const bundles = [
-  { entry: 'packages/cli/dist/main.js', output: 'build/gantry/gantry.mjs' },
-  { entry: 'packages/gantryd/dist/main.js', output: 'build/gantryd/gantryd.mjs' },
+  { entry: 'packages/cli/dist/main.js', directory: 'build/gantry', name: 'gantry' },
+  { entry: 'packages/gantryd/dist/main.js', directory: 'build/gantryd', name: 'gantryd' },
 ];
+
+/** Gantry's own modules do nothing when imported: a package's face may be taken apart, so that asking a service for its
+ * configuration schema does not load the service. */
+const ownModulesAreInert = {
+  name: 'own-modules-are-inert',
+  setup(builder) {
+    builder.onResolve({ filter: /^@gantry\// }, async ({ path, kind, resolveDir, pluginData }) => {
+      if (pluginData === 'resolved') return undefined;
+      const resolved = await builder.resolve(path, { kind, resolveDir, pluginData: 'resolved' });
+      return { ...resolved, sideEffects: false, pluginData: undefined };
+    });
+  },
+};
 
 /** Replaces the file only when its content differs, and never leaves half of it. */
 function replaceFile(path, content) {
@@ -28,10 +44,13 @@ function replaceFile(path, content) {
   renameSync(`${path}.new`, path);
 }
 
-for (const { entry, output } of bundles) {
+for (const { entry, directory, name } of bundles) {
   const result = await build({
-    entryPoints: [entry],
-    outfile: output,
+    entryPoints: { [name]: entry },
+    outdir: directory,
+    outExtension: { '.js': '.mjs' },
+    chunkNames: 'chunks/[name]-[hash]',
+    splitting: true,
     bundle: true,
     write: false,
     platform: 'node',
@@ -42,6 +61,10 @@ for (const { entry, output } of bundles) {
     legalComments: 'none',
     logLevel: 'warning',
     banner: { js: banner },
+    plugins: [ownModulesAreInert],
   });
   for (const file of result.outputFiles) replaceFile(file.path, Buffer.from(file.contents));
+  const current = new Set(result.outputFiles.map((file) => basename(file.path)));
+  const chunks = join(directory, 'chunks');
+  for (const old of existsSync(chunks) ? readdirSync(chunks) : []) if (!current.has(old)) rmSync(join(chunks, old));
 }

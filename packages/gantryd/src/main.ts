@@ -103,7 +103,7 @@ function say(text: string): number {
 }
 
 function complain(error: GantryError): void {
-  process.stderr.write(`gantryd: ${error.message}\n`);
+  process.stderr.write(`gantry: ${error.message}\n`);
 }
 
 // A closed terminal must not take the node with it.

@@ -1,10 +1,4 @@
-import { startApi } from '@gantry/api';
 import type { RunningService, ServiceEnvironment } from '@gantry/bus';
-import { startCgroupSupervisor } from '@gantry/cgroup-supervisor';
-import { startImageStore } from '@gantry/image-store';
-import { startNetworkManager } from '@gantry/network-manager';
-import { startNodeAgent } from '@gantry/node-agent';
-import { startSpawner } from '@gantry/spawner';
 import type { NodeConfig } from './config-schema.js';
 
 type Start = (environment: ServiceEnvironment, config: NodeConfig) => Promise<RunningService>;
@@ -17,16 +11,25 @@ function slice<Section extends object>(
   return Object.freeze({ ...section, state_dir, run_dir });
 }
 
-/** Every service of a node. The order fixes the metrics ports: see `metrics.base_port`. */
+/**
+ * Every service of a node. The order fixes the metrics ports: see `metrics.base_port`. Imported when started: a service
+ * alone in its process does not carry the others' code.
+ */
 export const services = {
-  'image-store': (environment, config) => startImageStore(environment, slice(config, config.image_store)),
-  'network-manager': (environment, config) =>
-    startNetworkManager(environment, slice(config, config.network_manager)),
-  'cgroup-supervisor': (environment, config) =>
-    startCgroupSupervisor(environment, slice(config, config.cgroup_supervisor)),
-  spawner: (environment, config) => startSpawner(environment, slice(config, config.spawner)),
-  'node-agent': (environment, config) => startNodeAgent(environment, slice(config, config.node_agent)),
-  api: (environment, config) => startApi(environment, slice(config, config.api)),
+  'image-store': async (environment, config) =>
+    (await import('@gantry/image-store')).startImageStore(environment, slice(config, config.image_store)),
+  'network-manager': async (environment, config) =>
+    (await import('@gantry/network-manager')).startNetworkManager(environment, slice(config, config.network_manager)),
+  'cgroup-supervisor': async (environment, config) =>
+    (await import('@gantry/cgroup-supervisor')).startCgroupSupervisor(
+      environment,
+      slice(config, config.cgroup_supervisor),
+    ),
+  spawner: async (environment, config) =>
+    (await import('@gantry/spawner')).startSpawner(environment, slice(config, config.spawner)),
+  'node-agent': async (environment, config) =>
+    (await import('@gantry/node-agent')).startNodeAgent(environment, slice(config, config.node_agent)),
+  api: async (environment, config) => (await import('@gantry/api')).startApi(environment, slice(config, config.api)),
 } as const satisfies Record<string, Start>;
 
 export type ServiceName = keyof typeof services;
