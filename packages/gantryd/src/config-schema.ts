@@ -1,9 +1,9 @@
-import { apiConfigSchema, type ApiConfig } from '@gantry/api';
-import { cgroupSupervisorConfigSchema, type CgroupSupervisorConfig } from '@gantry/cgroup-supervisor';
-import { imageStoreConfigSchema, type ImageStoreConfig } from '@gantry/image-store';
-import { networkManagerConfigSchema, type NetworkManagerConfig } from '@gantry/network-manager';
-import { nodeAgentConfigSchema, type NodeAgentConfig } from '@gantry/node-agent';
-import { spawnerConfigSchema, type SpawnerConfig } from '@gantry/spawner';
+import { apiConfigSchema, type ApiConfig } from '@gantry/api/config';
+import { cgroupSupervisorConfigSchema, type CgroupSupervisorConfig } from '@gantry/cgroup-supervisor/config';
+import { imageStoreConfigSchema, type ImageStoreConfig } from '@gantry/image-store/config';
+import { networkManagerConfigSchema, type NetworkManagerConfig } from '@gantry/network-manager/config';
+import { nodeAgentConfigSchema, type NodeAgentConfig } from '@gantry/node-agent/config';
+import { spawnerConfigSchema, type SpawnerConfig } from '@gantry/spawner/config';
 
 /** Given once at the top, handed to every service. */
 type SharedPath = 'state_dir' | 'run_dir';
