@@ -1,0 +1,80 @@
+// gantry-shim: the parent of one container's (or one exec's) first process. It holds the process's stdio, writes its log, reaps
+// it and records how it ended; it outlives every other process of Gantry and depends on none. See ../README.md.
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "kernel.h"
+#include "shim.h"
+
+static void ignore_signals(void) {
+  // Sent to a whole group or session by a terminal or a service manager: the container is stopped by other means.
+  const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGTTOU, SIGTTIN, SIGTSTP};
+  for (size_t index = 0; index < sizeof ignored / sizeof *ignored; index++) signal(ignored[index], SIG_IGN);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+// Bound by a short name from inside its directory: the whole path may be longer than a socket address holds.
+static int listen_here(void) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "shim.sock"};
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) fail("make socket", "shim.sock");
+  unlink(address.sun_path);
+  mode_t old = umask(0177);
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 16) < 0)
+    fail("listen on socket", "shim.sock");
+  umask(old);
+  return fd;
+}
+
+int main(int argc, char **argv) {
+  if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+    puts(GANTRY_SHIM_VERSION);
+    return 0;
+  }
+  failures_go_to_service(CONTROL_FD);
+  ignore_signals();
+  setsid();
+  for (int fd = PLAN_FD; fd <= LOCK_FD; fd++)
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) return fputs("gantry-shim is started by the spawner only\n", stderr), 2;
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) fail("open device", "/dev/null");
+  for (int fd = 0; fd < 3; fd++)
+    if (dup2(null, fd) < 0) fail("open device", "/dev/null");
+  close(null);
+
+  static struct plan plan;
+  static struct prepared prepared;
+  struct record record;
+  if (!plan_open(&plan, PLAN_FD)) fail("read plan", "");
+  close(PLAN_FD);
+  if (!find_record(&plan, TAG_DIRECTORY, &record)) fail_with(EBADMSG, "read plan", "no directory");
+  const char *directory = read_string(&record.body);
+  if (chdir(directory) < 0) fail("enter runtime directory", directory);
+  uint32_t attempt = find_record(&plan, TAG_ATTEMPT, &record) ? read_u32(&record.body) : 0;
+
+  int listener = listen_here();
+  log_open(&plan);
+  prepare(&prepared, &plan);
+  struct serving serving = {
+      .listener = listener,
+      .terminal = (prepared.flags & FLAG_TERMINAL) != 0,
+      .stdin_once = (prepared.flags & FLAG_STDIN_ONCE) != 0,
+      .exec = (prepared.flags & FLAG_EXEC) != 0,
+      .hold = (prepared.flags & FLAG_HOLD_OUTPUT) != 0,
+      .attempt = attempt,
+      .prepared = &prepared,
+  };
+  serving.oom_kills_before = count_oom_kills(&prepared);
+  serving.started = launch(&prepared);
+  write_start_record(attempt, &serving.started);
+  release_prepared(&prepared);
+  plan_close(&plan);
+  serve(&serving);
+}

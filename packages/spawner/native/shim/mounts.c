@@ -1,0 +1,154 @@
+// The steps of the plan that furnish the root, in the plan's order.
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "kernel.h"
+#include "shim.h"
+
+static void attach_target(int mount, int root, const char *path, bool directory, const char *stage) {
+  int target = open_target(root, path, directory);
+  if (sys_attach(mount, target) < 0) fail(stage, path);
+  close(target);
+}
+
+// -1 with errno when the kernel refuses.
+static int make_filesystem(struct cursor *body, const char *type, const char *source, uint64_t attributes) {
+  int fs = sys_fsopen(type);
+  if (fs < 0) return -1;
+  bool good = source[0] == 0 || sys_fsconfig(fs, FS_SET_STRING, "source", source) == 0;
+  for (uint32_t left = read_u32(body); left > 0 && !body->bad; left--) {
+    uint32_t is_string = read_u32(body);
+    const char *key = read_string(body), *value = read_string(body);
+    if (good) good = sys_fsconfig(fs, is_string ? FS_SET_STRING : FS_SET_FLAG, key, is_string ? value : NULL) == 0;
+  }
+  good = good && sys_fsconfig(fs, FS_CREATE, NULL, NULL) == 0;
+  int mount = good ? sys_fsmount(fs, (unsigned)attributes) : -1;
+  int saved = errno;
+  close(fs);
+  errno = saved;
+  return mount;
+}
+
+static void mount_filesystem(struct cursor *body, int root) {
+  const char *type = read_string(body), *source = read_string(body), *target = read_string(body);
+  uint32_t flags = read_u32(body);
+  uint64_t attributes = read_u64(body);
+  if (body->bad) fail_with(EBADMSG, "read plan", "mount");
+  int mount = make_filesystem(body, type, source, attributes);
+  if (mount < 0 && (flags & MOUNT_TOLERATED)) return;
+  char stage[40];
+  snprintf(stage, sizeof stage, "mount %s", type);
+  if (mount < 0) fail(stage, target);
+  attach_target(mount, root, target, true, stage);
+  close(mount);
+}
+
+static void mount_bind(const struct prepared *prepared, int slot, struct cursor *body, int root) {
+  read_string(body);
+  const char *target = read_string(body);
+  if (prepared->binds[slot] < 0) return;
+  attach_target(prepared->binds[slot], root, target, prepared->bind_is_directory[slot], "bind mount");
+}
+
+static void make_link(struct cursor *body, int root) {
+  const char *target = read_string(body), *path = read_string(body), *name;
+  int parent;
+  make_parent(root, path, &parent, &name);
+  // What the image or a mount has there already stays.
+  if (symlinkat(target, parent, name) < 0 && errno != EEXIST) fail("make link", path);
+  close(parent);
+}
+
+// Through the container's own /proc, before it becomes partly read-only; the kernel checks that the key is the namespaces' own.
+static void write_sysctl(struct cursor *body, int root) {
+  const char *key = read_string(body), *value = read_string(body);
+  char path[512];
+  snprintf(path, sizeof path, "proc/sys/%s", key);
+  int fd = sys_open_in_root(root, path, O_WRONLY);
+  if (fd < 0 || write(fd, value, strlen(value)) < 0) fail("set sysctl", key);
+  close(fd);
+}
+
+static int clone_null(void) { return sys_open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE_FLAG); }
+
+static int empty_directory(void) {
+  int fs = sys_fsopen("tmpfs");
+  if (fs < 0) return -1;
+  int mount = -1;
+  if (sys_fsconfig(fs, FS_SET_STRING, "mode", "0755") == 0 && sys_fsconfig(fs, FS_SET_STRING, "nr_inodes", "1") == 0 &&
+      sys_fsconfig(fs, FS_CREATE, NULL, NULL) == 0)
+    mount = sys_fsmount(fs, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC);
+  close(fs);
+  return mount;
+}
+
+static void mask(struct cursor *body, int root, int *empty) {
+  const char *path = read_string(body);
+  int target = sys_open_in_root(root, path, O_PATH);
+  if (target < 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return;
+    fail("mask path", path);
+  }
+  struct stat status;
+  if (fstat(target, &status) < 0) fail("mask path", path);
+  int cover;
+  if (S_ISDIR(status.st_mode)) {
+    // One empty file system serves all masked directories.
+    if (*empty < 0) *empty = empty_directory();
+    cover = *empty < 0 ? -1 : sys_open_tree(*empty, "", OPEN_TREE_CLONE_FLAG | AT_EMPTY_PATH);
+    // Before Linux 6.15 a detached mount cannot be cloned: then each directory has its own.
+    if (cover < 0) cover = empty_directory();
+  } else {
+    cover = clone_null();
+  }
+  if (cover < 0 || sys_attach(cover, target) < 0) fail("mask path", path);
+  close(cover);
+  close(target);
+}
+
+static void make_readonly(struct cursor *body, int root) {
+  const char *path = read_string(body);
+  int target = sys_open_in_root(root, path, O_PATH);
+  if (target < 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return;
+    fail("make path read-only", path);
+  }
+  int tree = sys_open_tree(target, "", OPEN_TREE_CLONE_FLAG | AT_EMPTY_PATH | AT_RECURSIVE_FLAG);
+  struct mount_attributes attributes = {.attr_set = ATTR_RDONLY};
+  if (tree < 0 || sys_mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE_FLAG, &attributes) < 0 ||
+      sys_attach(tree, target) < 0)
+    fail("make path read-only", path);
+  close(tree);
+  close(target);
+}
+
+static void name_host(struct cursor *body, bool domain) {
+  const char *name = read_string(body);
+  if ((domain ? setdomainname(name, strlen(name)) : sethostname(name, strlen(name))) < 0)
+    fail(domain ? "set domain name" : "set host name", name);
+}
+
+void run_steps(const struct prepared *prepared, int root) {
+  struct cursor records = plan_records(prepared->plan);
+  struct record record;
+  int bind = 0, empty = -1;
+  while (next_record(&records, &record)) {
+    struct cursor *body = &record.body;
+    switch (record.tag) {
+      case TAG_MOUNT_FILESYSTEM: mount_filesystem(body, root); break;
+      case TAG_MOUNT_BIND: mount_bind(prepared, bind++, body, root); break;
+      case TAG_LINK: make_link(body, root); break;
+      case TAG_SYSCTL: write_sysctl(body, root); break;
+      case TAG_HOSTNAME: name_host(body, false); break;
+      case TAG_DOMAINNAME: name_host(body, true); break;
+      case TAG_MASK: mask(body, root, &empty); break;
+      case TAG_READONLY: make_readonly(body, root); break;
+      default: continue;
+    }
+    if (body->bad) fail_with(EBADMSG, "read plan", "step");
+  }
+  if (empty >= 0) close(empty);
+}

@@ -1,0 +1,91 @@
+// The container's root: overlay over id-mapped layers, in the container's own mount namespace; the host never has it mounted.
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "kernel.h"
+#include "shim.h"
+
+static void attach_at(int mount, const char *name, const char *stage) {
+  if (mkdir(name, 0700) < 0) fail(stage, name);
+  int at = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (at < 0 || sys_attach(mount, at) < 0) fail(stage, name);
+  close(at);
+}
+
+// A tmpfs to attach the layers on. It covers the working directory (the container's runtime directory), in this namespace only.
+// Attached by descriptor: container root may not even look into that directory by name.
+static void enter_scratch(void) {
+  int fs = sys_fsopen("tmpfs");
+  if (fs < 0) fail("make scratch", "tmpfs");
+  if (sys_fsconfig(fs, FS_SET_STRING, "mode", "0700") < 0 || sys_fsconfig(fs, FS_CREATE, NULL, NULL) < 0)
+    fail("make scratch", "tmpfs");
+  int mount = sys_fsmount(fs, 0);
+  if (mount < 0 || sys_attach(mount, AT_FDCWD) < 0 || fchdir(mount) < 0) fail("make scratch", "tmpfs");
+  close(mount);
+  close(fs);
+}
+
+// Layers must be attached before overlay takes them: as detached mounts they are refused (EPERM). Their names are short, so
+// that even 256 of them fit into mount(2)'s one page of options.
+static void mount_overlay(const struct prepared *prepared) {
+  char options[4096], name[16];
+  size_t used = (size_t)snprintf(options, sizeof options, "userxattr,lowerdir=");
+  for (int index = 0; index < prepared->layer_count; index++) {
+    snprintf(name, sizeof name, "%d", index);
+    attach_at(prepared->layers[index], name, "attach layer");
+    used += (size_t)snprintf(options + used, sizeof options - used, "%s%s", index == 0 ? "" : ":", name);
+  }
+  if (prepared->writable >= 0) {
+    attach_at(prepared->writable, "w", "attach writable directory");
+    used += (size_t)snprintf(options + used, sizeof options - used, ",upperdir=w/upper,workdir=w/work");
+  }
+  // A read-only overlay needs two layers; one alone is bound instead.
+  if (prepared->writable < 0 && prepared->layer_count == 1) {
+    if (mount("0", "r", NULL, MS_BIND, NULL) < 0) fail("bind layer", "");
+    return;
+  }
+  if (used >= sizeof options) fail_with(E2BIG, "mount overlay", "");
+  if (mount("overlay", "r", "overlay", 0, options) < 0) fail("mount overlay", options);
+}
+
+int build_root(const struct prepared *prepared) {
+  // Nothing mounted in here may reach the host, and nothing mounted there later may appear in here.
+  if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) fail("make mounts private", "/");
+  umask(0);
+  enter_scratch();
+  if (prepared->root_directory >= 0) {
+    attach_at(prepared->root_directory, "r", "attach root directory");
+  } else {
+    if (mkdir("r", 0700) < 0) fail("make scratch", "r");
+    mount_overlay(prepared);
+  }
+  int root = open("r", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (root < 0) fail("open container root", "r");
+  return root;
+}
+
+void enter_root(const struct prepared *prepared, int root) {
+  if (fchdir(root) < 0) fail("enter container root", "");
+  // Stacks the old root over the new one's "/" and takes it off again: needs no directory inside for the old one.
+  if (syscall(SYS_pivot_root, ".", ".") < 0) fail("pivot root", "");
+  if (umount2(".", MNT_DETACH) < 0) fail("leave host root", "");
+  if (chdir("/") < 0) fail("enter container root", "/");
+
+  struct record record;
+  struct mount_attributes attributes = {0};
+  if (find_record(prepared->plan, TAG_ROOT_PROPAGATION, &record)) attributes.propagation = read_u64(&record.body);
+  if (attributes.propagation != 0 && sys_mount_setattr(AT_FDCWD, "/", AT_RECURSIVE_FLAG, &attributes) < 0)
+    fail("set root propagation", "/");
+  // An image's working directory that is missing is made, before the root may become read-only.
+  if (find_record(prepared->plan, TAG_WORKING_DIRECTORY, &record)) {
+    int slash = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    close(open_target(slash, read_string(&record.body), true));
+    close(slash);
+  }
+  attributes = (struct mount_attributes){.attr_set = ATTR_RDONLY};
+  if ((prepared->flags & FLAG_ROOT_READONLY) && sys_mount_setattr(AT_FDCWD, "/", 0, &attributes) < 0)
+    fail("make root read-only", "/");
+}

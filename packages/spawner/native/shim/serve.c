@@ -1,0 +1,151 @@
+// The shim's life after the start: one poll loop over the process, its output and the clients. Nothing in here waits for
+// anybody: a write that would block is kept for later or, for a client that did not ask for more, the client is cut off.
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "clients.h"
+#include "kernel.h"
+#include "shim.h"
+
+enum {
+  HOLD_SECONDS = 10,
+  // A lossless client may keep the process waiting this long without taking a byte.
+  STALL_SECONDS = 30,
+  // After the exit, how long clients have for what is still in their queue.
+  LINGER_SECONDS = 5,
+  // Of an exec that left background processes writing on: what is still read after its exit.
+  MOST_DRAINED = 4 << 20,
+  QUIET_MILLISECONDS = 100,
+};
+
+static struct stream output_stream = {.fd = -1, .name = "stdout", .frame = FRAME_STDOUT};
+static struct stream error_stream = {.fd = -1, .name = "stderr", .frame = FRAME_STDERR};
+
+static int64_t quiet_until;
+
+static int64_t now_millis(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void set_nonblocking(int fd) {
+  if (fd >= 0) fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+// Reads once. False when nothing is there now or ever again.
+static bool pump(struct stream *stream, size_t *total) {
+  if (stream->fd < 0) return false;
+  ssize_t got;
+  do got = read(stream->fd, stream->buffer + stream->length, sizeof stream->buffer - stream->length);
+  while (got < 0 && errno == EINTR);
+  if (got < 0 && errno == EAGAIN) return false;
+  // A terminal answers EIO while no process has it open; one may open it again, and polling it until then would spin.
+  if (got < 0 && errno == EIO) {
+    quiet_until = now_millis() + QUIET_MILLISECONDS;
+    return false;
+  }
+  if (got <= 0) {
+    close(stream->fd);
+    stream->fd = -1;
+    log_stream(stream, true);
+    return false;
+  }
+  clients_output(stream->frame, stream->buffer + stream->length, (size_t)got);
+  stream->length += (size_t)got;
+  log_stream(stream, false);
+  if (total != NULL) *total += (size_t)got;
+  return true;
+}
+
+static bool reap(struct serving *serving, struct exit_facts *facts) {
+  siginfo_t info = {0};
+  if (waitid(P_PID, (id_t)serving->started.pid, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0) return false;
+  facts->exited_unix_nanos = now_unix_nanos();
+  facts->signal = info.si_code == CLD_EXITED ? 0 : (uint32_t)info.si_status;
+  facts->code = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+  uint64_t oom_kills = count_oom_kills(serving->prepared);
+  facts->oom_kills = oom_kills > serving->oom_kills_before ? oom_kills - serving->oom_kills_before : 0;
+  return true;
+}
+
+static noreturn void finish(struct serving *serving, const struct exit_facts *facts) {
+  log_stream(&output_stream, true);
+  log_stream(&error_stream, true);
+  // The record before the frame: who hears of the exit finds it.
+  if (!serving->exec) write_exit_record(serving->attempt, facts);
+  clients_exit(facts, true);
+  close(serving->listener);
+  struct pollfd polls[CLIENT_POLLS];
+  int64_t end = now_millis() + LINGER_SECONDS * 1000;
+  while (clients_pending() && now_millis() < end) {
+    int count = clients_poll_output(polls);
+    if (poll(polls, (nfds_t)count, (int)(end - now_millis())) > 0) clients_handle_output(polls, count);
+  }
+  _exit(0);
+}
+
+noreturn void serve(struct serving *serving) {
+  output_stream.fd = serving->started.stdio.output;
+  error_stream.fd = serving->started.stdio.error;
+  set_nonblocking(output_stream.fd);
+  set_nonblocking(error_stream.fd);
+  set_nonblocking(serving->started.stdio.input);
+  clients_start(serving);
+
+  bool exited = false;
+  struct exit_facts facts = {0};
+  size_t drained = 0;
+  int64_t hold_end = now_millis() + HOLD_SECONDS * 1000, stall_end = 0;
+  for (;;) {
+    if (serving->hold && now_millis() >= hold_end) serving->hold = false;
+    bool stalled = clients_stall();
+    if (stalled && stall_end == 0) stall_end = now_millis() + STALL_SECONDS * 1000;
+    if (!stalled || clients_progress()) stall_end = stalled ? now_millis() + STALL_SECONDS * 1000 : 0;
+    if (stalled && now_millis() >= stall_end) clients_drop_stalled(), stalled = false, stall_end = 0;
+    bool reading = !serving->hold && !stalled;
+
+    if (exited && reading) {
+      bool more = pump(&output_stream, &drained);
+      more |= pump(&error_stream, &drained);
+      if (!more || drained >= MOST_DRAINED) finish(serving, &facts);
+      clients_flush();
+      continue;
+    }
+
+    bool quiet = quiet_until > now_millis();
+    struct pollfd polls[4 + CLIENT_POLLS];
+    polls[0] = (struct pollfd){exited ? -1 : serving->started.pidfd, POLLIN, 0};
+    polls[1] = (struct pollfd){serving->listener, POLLIN, 0};
+    polls[2] = (struct pollfd){reading && !quiet ? output_stream.fd : -1, POLLIN, 0};
+    polls[3] = (struct pollfd){reading ? error_stream.fd : -1, POLLIN, 0};
+    int count = 4 + clients_poll(polls + 4);
+    int64_t wake = INT64_MAX;
+    if (serving->hold && hold_end < wake) wake = hold_end;
+    if (stalled && stall_end < wake) wake = stall_end;
+    if (reading && quiet && quiet_until < wake) wake = quiet_until;
+    int64_t wait = wake == INT64_MAX ? -1 : wake > now_millis() ? wake - now_millis() : 0;
+    if (poll(polls, (nfds_t)count, (int)wait) < 0) continue;
+
+    if (polls[2].revents) pump(&output_stream, NULL);
+    if (polls[3].revents) pump(&error_stream, NULL);
+    clients_handle(polls + 4, count - 4);
+    if (polls[1].revents) clients_accept();
+    if (polls[0].revents && reap(serving, &facts)) {
+      exited = true;
+      clients_process_gone();
+      // An exec's output may be held for a client that is still to come; its end is told at once.
+      if (serving->exec) {
+        write_exit_record(serving->attempt, &facts);
+        clients_exit(&facts, false);
+      }
+    }
+  }
+}

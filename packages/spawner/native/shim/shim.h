@@ -1,0 +1,137 @@
+// What the shim's parts know of each other. One thread, three lives of one program:
+//
+//   shim ──clone3──> stage ──clone3(CLONE_PARENT)──> init ──execve──> the container's first process
+//   host namespaces   host → user+net namespaces      all new namespaces
+//   lives on          exits at once                   child of the shim, not of the stage
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdnoreturn.h>
+#include <sys/types.h>
+
+#include "plan.h"
+
+// Descriptors that the addon hands over.
+enum { PLAN_FD = 3, CONTROL_FD = 4, LOCK_FD = 5 };
+enum { MAX_LAYERS = 256, MAX_BINDS = 512, MAX_CGROUPS = 24 };
+
+// Everything opened while still in the host's namespaces, for the stage and init to use.
+struct prepared {
+  const struct plan *plan;
+  uint32_t flags;
+  uint64_t new_namespaces;
+  int user_namespace, network_namespace;  // -1: none
+  int target_pidfd;                       // exec: the container's first process
+  uint64_t target_namespaces;
+  int cgroup_v2;                     // directory for CLONE_INTO_CGROUP; -1: none
+  int cgroup_tasks[MAX_CGROUPS];     // v1 `tasks` files
+  int cgroup_tasks_count;
+  int memory_cgroup;                 // directory whose OOM kills are counted; -1: none
+  bool memory_cgroup_v2;
+  int layers[MAX_LAYERS];            // detached mounts, top first
+  int layer_count;
+  int writable, root_directory;      // detached mounts; -1: none
+  int binds[MAX_BINDS];              // detached mounts, in the order of their records; -1: tolerated and absent
+  bool bind_is_directory[MAX_BINDS];
+  int bind_count;
+};
+
+// The process's stdio, the shim's ends. With a terminal all is in `output`.
+struct stdio_ends {
+  int input, output, error;
+};
+
+struct started {
+  pid_t pid;
+  int pidfd;
+  int64_t started_unix_nanos;
+  struct stdio_ends stdio;
+};
+
+// --- failure.c: one way to fail, whoever fails
+struct failure {
+  int32_t error;
+  char stage[48];
+  char path[512];
+};
+// Uses errno. In the shim: tells the service and exits. In stage and init: tells the shim and exits.
+noreturn void fail(const char *stage, const char *path);
+noreturn void fail_with(int error, const char *stage, const char *path);
+void failures_go_to_service(int control);
+void failures_go_to_shim(int sync);
+
+// --- sync channel between the three lives
+enum sync_kind { SYNC_PID = 1, SYNC_STDIO = 2, SYNC_FAILED = 3 };
+struct sync_message {
+  uint32_t kind;
+  int32_t pid;
+  struct failure failure;
+};
+void sync_send(int sync, const struct sync_message *message, const int *fds, int fd_count);
+// 0 at the end: every other end of the channel is closed.
+int sync_receive(int sync, struct sync_message *message, int *fds, int *fd_count);
+
+// --- prepare.c (shim, host namespaces)
+void prepare(struct prepared *prepared, const struct plan *plan);
+void release_prepared(struct prepared *prepared);
+
+// --- launch.c
+struct started launch(const struct prepared *prepared);
+
+// --- rootfs.c, targets.c, mounts.c (init, new namespaces)
+int build_root(const struct prepared *prepared);
+void run_steps(const struct prepared *prepared, int root);
+void enter_root(const struct prepared *prepared, int root);
+// Finds `path` beneath root; makes what is missing, a directory or an empty file at its end. An O_PATH descriptor.
+int open_target(int root, const char *path, bool directory);
+void make_parent(int root, const char *path, int *parent, const char **name);
+
+// --- stdio.c (init)
+struct process_stdio {
+  int input, output, error;
+  bool terminal;
+};
+struct process_stdio make_stdio(const struct prepared *prepared, int root, int sync);
+void install_stdio(const struct process_stdio *stdio);
+
+// --- credentials.c (init)
+void apply_outer_limits(const struct plan *plan);
+noreturn void become_process(const struct prepared *prepared, const struct process_stdio *stdio);
+
+// --- log.c
+void log_open(const struct plan *plan);
+enum { STREAM_CHUNK = 16384 };
+struct stream {
+  int fd;
+  const char *name;     // "stdout" or "stderr"
+  uint16_t frame;       // FRAME_STDOUT or FRAME_STDERR
+  size_t length;        // bytes of an unfinished line at the start of the buffer
+  char buffer[STREAM_CHUNK];
+};
+// Logs the whole lines in the buffer and keeps the rest; `all` flushes the rest as well.
+void log_stream(struct stream *stream, bool all);
+
+// --- record.c
+int64_t now_unix_nanos(void);
+uint64_t count_oom_kills(const struct prepared *prepared);
+struct exit_facts {
+  int32_t code;
+  uint32_t signal;
+  int64_t exited_unix_nanos;
+  uint64_t oom_kills;
+};
+void write_start_record(uint32_t attempt, const struct started *started);
+void write_exit_record(uint32_t attempt, const struct exit_facts *facts);
+
+// --- serve.c
+struct serving {
+  int listener;
+  bool terminal, stdin_once, exec;
+  bool hold;
+  uint64_t oom_kills_before;
+  uint32_t attempt;
+  struct started started;
+  const struct prepared *prepared;
+};
+noreturn void serve(struct serving *serving);
