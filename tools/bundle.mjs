@@ -66,5 +66,6 @@ for (const { entry, directory, name } of bundles) {
   for (const file of result.outputFiles) replaceFile(file.path, Buffer.from(file.contents));
   const current = new Set(result.outputFiles.map((file) => basename(file.path)));
   const chunks = join(directory, 'chunks');
-  for (const old of existsSync(chunks) ? readdirSync(chunks) : []) if (!current.has(old)) rmSync(join(chunks, old));
+  for (const old of existsSync(chunks) ? readdirSync(chunks) : [])
+    if (!current.has(old)) rmSync(join(chunks, old));
 }

@@ -10,7 +10,9 @@ const isRoot = process.getuid?.() === 0;
 const allowedSkip = /^this machine cannot/;
 
 const find = (pattern) => globSync(pattern, { exclude: (name) => name === 'node_modules' }).sort();
-const compiled = find('packages/*/dist/**/*.test.js').concat(find('test/harness/dist/**/*.test.js'));
+const compiled = ['packages/*', 'deploy/*', 'test/harness', 'test/bench'].flatMap((place) =>
+  find(`${place}/dist/**/*.test.js`),
+);
 
 /** Tests of one group never disturb each other; groups run one after the other. */
 const groups = [

@@ -19,7 +19,10 @@ export const services = {
   'image-store': async (environment, config) =>
     (await import('@gantry/image-store')).startImageStore(environment, slice(config, config.image_store)),
   'network-manager': async (environment, config) =>
-    (await import('@gantry/network-manager')).startNetworkManager(environment, slice(config, config.network_manager)),
+    (await import('@gantry/network-manager')).startNetworkManager(
+      environment,
+      slice(config, config.network_manager),
+    ),
   'cgroup-supervisor': async (environment, config) =>
     (await import('@gantry/cgroup-supervisor')).startCgroupSupervisor(
       environment,
@@ -29,7 +32,8 @@ export const services = {
     (await import('@gantry/spawner')).startSpawner(environment, slice(config, config.spawner)),
   'node-agent': async (environment, config) =>
     (await import('@gantry/node-agent')).startNodeAgent(environment, slice(config, config.node_agent)),
-  api: async (environment, config) => (await import('@gantry/api')).startApi(environment, slice(config, config.api)),
+  api: async (environment, config) =>
+    (await import('@gantry/api')).startApi(environment, slice(config, config.api)),
 } as const satisfies Record<string, Start>;
 
 export type ServiceName = keyof typeof services;
