@@ -1,0 +1,2 @@
+export { networkManagerConfigSchema, type NetworkManagerConfig } from './config.js';
+export { startNetworkManager } from './main.js';
