@@ -44,6 +44,8 @@ type Ending = 'leave' | 'tear-down';
 async function run(config: NodeConfig, { service }: CommandLine): Promise<number> {
   if (process.getuid?.() !== 0)
     throw new Error('gantryd must run as root: it makes mounts, namespaces and cgroups');
+  // Whatever root's shell says: directories that containers must pass through are made with modes of their own.
+  process.umask(0o022);
   const ending = waitForEnding();
   const unlock = lockNode(config.run_dir, service);
   try {
