@@ -104,6 +104,7 @@ class NetworkAddon : public Napi::Addon<NetworkAddon> {
                              InstanceMethod("listLinksInside", &NetworkAddon::ListLinksInside),
                              InstanceMethod("writeSysctls", &NetworkAddon::WriteSysctls),
                              InstanceMethod("shareDirectory", &NetworkAddon::ShareDirectory),
+                             InstanceMethod("releaseDirectory", &NetworkAddon::ReleaseDirectory),
                              InstanceMethod("runNft", &NetworkAddon::RunNft),
                              InstanceMethod("probePort", &NetworkAddon::ProbePort),
                          });
@@ -267,6 +268,12 @@ class NetworkAddon : public Napi::Addon<NetworkAddon> {
     std::string path = info[0].As<Napi::String>();
     return SubmitHost<Done>(
         info.Env(), quick_, "gantry-net", [path](Host&) { return share_directory(path); }, Nothing);
+  }
+
+  Napi::Value ReleaseDirectory(const Napi::CallbackInfo& info) {
+    std::string path = info[0].As<Napi::String>();
+    return SubmitHost<Done>(
+        info.Env(), quick_, "gantry-net", [path](Host&) { return release_directory(path); }, Nothing);
   }
 
   Napi::Value RunNft(const Napi::CallbackInfo& info) {

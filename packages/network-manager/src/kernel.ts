@@ -76,6 +76,8 @@ export interface Kernel {
   writeSysctls(path: string, sysctls: readonly Sysctl[]): Promise<null>;
   /** Makes the directory a shared mount of its own. */
   shareDirectory(path: string): Promise<null>;
+  /** Undoes shareDirectory. */
+  releaseDirectory(path: string): Promise<null>;
   /** One nftables transaction; answers what it prints. */
   runNft(commands: string, json: boolean): Promise<string>;
   /** Null when the port can be bound, else the name of the errno. */

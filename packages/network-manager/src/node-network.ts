@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { BridgeNetwork } from './bridge-network.js';
 import type { NetworkSettings } from './config.js';
@@ -149,6 +149,8 @@ export class NodeNetwork {
     this.#tornDown = true;
     await this.#dns?.stop();
     await this.#bridge.tearDown();
+    await this.kernel.releaseDirectory(join(this.settings.runDirectory, 'sandboxes'));
+    for (const name of ['sandboxes', 'network/sandboxes', 'network']) rmSync(join(this.settings.runDirectory, name), { recursive: true, force: true });
     return true;
   }
 

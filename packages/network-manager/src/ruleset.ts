@@ -48,17 +48,17 @@ ${renderElements(plan.forwards, false)}  }
     type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service
 ${renderElements(plan.forwards, true)}  }
   chain foreign {
-    type filter hook prerouting priority raw; policy accept;
+    type filter hook prerouting priority -300; policy accept;
     iifname != "lo" ip daddr 127.0.0.0/8 drop
     iifname "${bridge}" ip saddr != { ${subnetText}, 0.0.0.0 } drop
   }
   chain prerouting {
-    type nat hook prerouting priority dstnat; policy accept;
+    type nat hook prerouting priority -100; policy accept;
     iifname "${bridge}" ip daddr ${gateway} meta l4proto { tcp, udp } th dport 53 return
     fib daddr type local jump publish
   }
   chain output {
-    type nat hook output priority dstnat; policy accept;
+    type nat hook output priority -100; policy accept;
     fib daddr type local jump publish
   }
   chain publish {
@@ -66,20 +66,20 @@ ${renderElements(plan.forwards, true)}  }
     dnat ip to meta l4proto . th dport map @published_any
   }
   chain postrouting {
-    type nat hook postrouting priority srcnat; policy accept;
+    type nat hook postrouting priority 100; policy accept;
     oifname "${bridge}" ip saddr 127.0.0.0/8 masquerade
     oifname "${bridge}" ip saddr ${subnetText} ct status dnat masquerade
     oifname != "${bridge}" ip saddr ${subnetText} masquerade
   }
   chain input {
-    type filter hook input priority filter; policy accept;
+    type filter hook input priority 0; policy accept;
     iifname "${bridge}" jump from_containers
   }
   chain from_containers {
     ct state established,related accept
 ${guarded}  }
   chain forward {
-    type filter hook forward priority filter; policy accept;
+    type filter hook forward priority 0; policy accept;
     iifname != "${bridge}" oifname "${bridge}" jump to_containers
 ${opened}  }
   chain to_containers {

@@ -174,6 +174,11 @@ Status share_directory(const std::string& path) {
   return Done{};
 }
 
+Status release_directory(const std::string& path) {
+  if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT) return system_error("umount", path);
+  return Done{};
+}
+
 Result<NetNamespaceScope> NetNamespaceScope::enter(int home, int target) {
   if (::setns(target, CLONE_NEWNET) < 0) return system_error("setns(CLONE_NEWNET)");
   return NetNamespaceScope(home);

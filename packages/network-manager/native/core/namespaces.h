@@ -41,6 +41,9 @@ Status unpin_namespace(const std::string& path);
 // Makes the directory a mount of its own whose mounts reach every other mount namespace that shares it.
 Status share_directory(const std::string& path);
 
+// Undoes share_directory; a directory that is no mount is no error.
+Status release_directory(const std::string& path);
+
 // Moves the calling thread into a network namespace for the life of the object.
 class NetNamespaceScope {
  public:
