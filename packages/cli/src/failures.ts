@@ -1,0 +1,30 @@
+/** What the api answered instead of doing the work. */
+export class ApiFailure extends Error {
+  /** One of the fixed codes: "not_found", "failed_precondition", ... */
+  readonly code: string;
+  readonly operation: string;
+  readonly object: string;
+
+  constructor(fields: { code: string; message: string; operation?: string; object?: string }) {
+    super(fields.message);
+    this.code = fields.code;
+    this.operation = fields.operation ?? '';
+    this.object = fields.object ?? '';
+  }
+}
+
+/** Words on the command line that make no sense. */
+export class UsageFailure extends Error {}
+
+/** Ends the command with this exit code; whatever there was to say has been said, or is the message. */
+export class ExitWith extends Error {
+  readonly exitCode: number;
+
+  constructor(exitCode: number, message = '') {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+export const isApiFailure = (error: unknown, code?: string): error is ApiFailure =>
+  error instanceof ApiFailure && (code === undefined || error.code === code);

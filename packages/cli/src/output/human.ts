@@ -1,0 +1,55 @@
+const decimalUnits = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+const binaryUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+
+function scale(bytes: number, base: number, units: readonly string[], digits: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= base && unit < units.length - 1) {
+    value /= base;
+    unit += 1;
+  }
+  return `${Number(value.toPrecision(digits))}${units[unit] ?? ''}`;
+}
+
+/** As docker's tables: powers of 1000, three digits. */
+export const humanSize = (bytes: number, digits = 3): string => scale(bytes, 1000, decimalUnits, digits);
+
+/** Powers of 1024, as `stats` shows memory. */
+export const humanBinarySize = (bytes: number): string => scale(bytes, 1024, binaryUnits, 4);
+
+/** "3 minutes", "About an hour": docker's ages. */
+export function humanDuration(milliseconds: number): string {
+  const seconds = Math.floor(milliseconds / 1000);
+  if (seconds < 1) return 'Less than a second';
+  if (seconds === 1) return '1 second';
+  if (seconds < 60) return `${seconds} seconds`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes === 1) return 'About a minute';
+  if (minutes < 60) return `${minutes} minutes`;
+  const hours = Math.round(seconds / 3600);
+  if (hours === 1) return 'About an hour';
+  if (hours < 48) return `${hours} hours`;
+  if (hours < 24 * 7 * 2) return `${Math.floor(hours / 24)} days`;
+  if (hours < 24 * 30 * 2) return `${Math.floor(hours / 24 / 7)} weeks`;
+  if (hours < 24 * 365 * 2) return `${Math.floor(hours / 24 / 30)} months`;
+  return `${Math.floor(hours / 24 / 365)} years`;
+}
+
+export const humanAge = (unixMs: number, nowMs = Date.now()): string =>
+  unixMs === 0 ? 'N/A' : `${humanDuration(Math.max(0, nowMs - unixMs))} ago`;
+
+/** "2026-01-31 12:00:00 +0000 UTC", as docker's CreatedAt in UTC. */
+export const humanTime = (unixMs: number): string => `${new Date(unixMs).toISOString().slice(0, 19).replace('T', ' ')} +0000 UTC`;
+
+/** RFC 3339 with nine digits. */
+export function formatNanos(unixNanos: number): string {
+  const seconds = Math.floor(unixNanos / 1e9);
+  const nanos = String(Math.floor(unixNanos - seconds * 1e9)).padStart(9, '0');
+  return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${nanos}Z`;
+}
+
+/** Twelve digits, as docker's tables; "sha256:" goes. */
+export const shortId = (id: string): string => id.replace(/^sha256:/, '').slice(0, 12);
+
+export const ellipsis = (text: string, width: number): string =>
+  [...text].length <= width ? text : `${[...text].slice(0, width - 1).join('')}…`;

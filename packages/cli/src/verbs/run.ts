@@ -1,0 +1,168 @@
+import { randomUUID } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { containerPath, imagePath, type Client } from '../client/client.js';
+import type { ContainerSpec, WaitLine } from '../client/types.js';
+import type { Context } from '../context.js';
+import { ApiFailure, ExitWith, UsageFailure, isApiFailure } from '../failures.js';
+import { addContainerFlags, type ContainerFlags } from '../flags/container-flags.js';
+import { specFromFlags } from '../flags/container-spec.js';
+import { describeErrno } from '../flags/pairs.js';
+import { complain, print } from '../output/print.js';
+import { parseDetachKeys } from '../terminal/detach-keys.js';
+import { runSession, terminalSize } from '../terminal/session.js';
+import { SignalProxy, endedBySignal } from '../terminal/signals.js';
+import { pullImage } from './pull.js';
+
+interface RunFlags extends ContainerFlags {
+  detach?: boolean;
+  detachKeys?: string;
+  sigProxy?: boolean;
+}
+
+interface Created {
+  readonly id: string;
+  readonly name: string;
+  readonly warnings: readonly string[];
+}
+
+export function configureRun(command: Command, context: () => Context): void {
+  addContainerFlags(command)
+    .argument('<image>')
+    .argument('[command...]')
+    .usage('[flags] IMAGE [COMMAND [ARGUMENT...]]')
+    .option('-d, --detach', 'leave it running and print its id')
+    .option('--detach-keys <keys>', 'keys that leave an attached container [ctrl-p,ctrl-q]')
+    .option('--no-sig-proxy', 'keep signals to ourselves')
+    .passThroughOptions()
+    .action((image: string, words: string[], flags: RunFlags) => run(context(), image, words, flags));
+}
+
+export function configureCreate(command: Command, context: () => Context): void {
+  addContainerFlags(command)
+    .argument('<image>')
+    .argument('[command...]')
+    .usage('[flags] IMAGE [COMMAND [ARGUMENT...]]')
+    .passThroughOptions()
+    .action(async (image: string, words: string[], flags: ContainerFlags) => {
+      const { client, environment } = context();
+      const created = await createContainer(client, specFromFlags(image, words, flags, environment), flags);
+      print(created.id);
+    });
+}
+
+async function run({ client, environment }: Context, image: string, words: string[], flags: RunFlags): Promise<void> {
+  const spec = specFromFlags(image, words, flags, environment);
+  const detach = flags.detach === true;
+  const stdin = !detach && flags.interactive === true;
+  const terminal = flags.tty === true;
+  const detachKeys = flags.detachKeys === undefined ? undefined : parseDetachKeys(flags.detachKeys);
+  if (stdin && terminal && !process.stdin.isTTY)
+    throw new UsageFailure('standard input is no terminal: leave out -t, or -i');
+
+  // Until something runs, a signal means: forget it.
+  let interrupted: string | undefined;
+  const signals = new SignalProxy((signal) => (interrupted = signal));
+  const created = await createContainer(client, spec, flags);
+  const { id } = created;
+  const forget = async (): Promise<void> => {
+    await client.request('DELETE', containerPath(id), { query: { force: true, volumes: flags.rm } }).catch(() => undefined);
+  };
+  if (interrupted !== undefined) {
+    await forget();
+    throw endedBySignal(interrupted);
+  }
+
+  if (detach) {
+    await start(client, id, flags.rm === true ? forget : undefined);
+    print(id);
+    return;
+  }
+
+  // Attached before it starts, so that no byte is lost; waited for before it starts, so that no exit is missed.
+  const removed = flags.rm === true ? client.lines<WaitLine>('POST', containerPath(id, '/wait'), { query: { condition: 'removed' } }) : undefined;
+  const attached = await client.attach(containerPath(id, '/attach'), { stdin, ...terminalSize(terminal) });
+  const waiting = await removed;
+  await waiting?.next();
+  if (flags.sigProxy !== false && !terminal)
+    signals.forwardTo((signal) => client.post(containerPath(id, '/kill'), { signal }));
+  else signals.close();
+  const session = runSession(attached, {
+    stdin,
+    terminal,
+    ...(detachKeys === undefined ? {} : { detachKeys }),
+  });
+  session.catch(() => undefined);
+  await start(client, id, flags.rm === true ? forget : undefined);
+  if (interrupted !== undefined) await client.post(containerPath(id, '/kill'), { signal: interrupted });
+
+  const end = await session;
+  if (end === 'detached') throw new ExitWith(0);
+  // `--rm` has promised that the name is free again when we return.
+  if (waiting !== undefined) for await (const line of waiting) if (line.exitCode !== undefined) break;
+  throw new ExitWith(end.exitCode);
+}
+
+/** Creates, and pulls first when the image is missing or `--pull always` asks for it. */
+async function createContainer(client: Client, spec: ContainerSpec, flags: ContainerFlags): Promise<Created> {
+  if (!['missing', 'always', 'never'].includes(flags.pull))
+    throw new UsageFailure(`--pull: "${flags.pull}" is none of missing, always, never`);
+  const pull = (): Promise<unknown> =>
+    pullImage(client, { reference: spec.image, platform: flags.platform ?? '', policy: 'always' }, process.stderr, flags.quiet === true);
+  // Made before the container is, so that a second one of the same name is refused early.
+  if (flags.cidfile !== undefined) reserveIdFile(flags.cidfile);
+  try {
+    if (flags.pull === 'always') await pull();
+    const request = { name: flags.name ?? '', spec, idempotencyKey: randomUUID() };
+    let created: Created;
+    try {
+      created = await client.post<Created>('/v1/containers', request);
+    } catch (error) {
+      if (!isApiFailure(error, 'not_found') || flags.pull !== 'missing' || (await hasImage(client, spec.image))) throw error;
+      if (flags.quiet !== true) complain(`image ${spec.image} is not here: pulling it`);
+      await pull();
+      created = await client.post<Created>('/v1/containers', request);
+    }
+    for (const warning of created.warnings) complain(`warning: ${warning}`);
+    if (flags.cidfile !== undefined) writeFileSync(flags.cidfile, created.id);
+    return created;
+  } catch (error) {
+    if (flags.cidfile !== undefined) rmSync(flags.cidfile, { force: true });
+    throw error;
+  }
+}
+
+function reserveIdFile(path: string): void {
+  try {
+    writeFileSync(path, '', { flag: 'wx' });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UsageFailure(`--cidfile: ${path} ${code === 'EEXIST' ? 'exists already' : `cannot be written: ${describeErrno(error)}`}`);
+  }
+}
+
+async function hasImage(client: Client, image: string): Promise<boolean> {
+  try {
+    await client.get(imagePath(image));
+    return true;
+  } catch (error) {
+    return !isApiFailure(error, 'not_found');
+  }
+}
+
+/** Starts it. A program that is not there or may not be executed has exit codes of its own, as in a shell. */
+export async function start(client: Client, id: string, forget?: () => Promise<void>): Promise<void> {
+  try {
+    await client.post(containerPath(id, '/start'));
+  } catch (error) {
+    await forget?.();
+    throw error instanceof ApiFailure ? new ExitWith(startFailureCode(error), error.message) : error;
+  }
+}
+
+export function startFailureCode({ code, message }: ApiFailure): number {
+  if (!/exec|program|command|start/i.test(message)) return 125;
+  if (/no such file or directory|not found|ENOENT/i.test(message)) return 127;
+  if (code === 'permission_denied' || /permission denied|exec format error|is a directory|EACCES|ENOEXEC/i.test(message)) return 126;
+  return 125;
+}
