@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { build } from 'esbuild';
+import { bundleCommandLine } from './bundle-command-line.mjs';
 
 // Bundled CommonJS packages call require(), which ES modules lack.
 const banner = [
@@ -15,7 +16,6 @@ const banner = [
  * @type {readonly { entry: string, directory: string, name: string }[]}
  */
 const bundles = [
-  { entry: 'packages/cli/dist/main.js', directory: 'build/gantry', name: 'gantry' },
   { entry: 'packages/gantryd/dist/main.js', directory: 'build/gantryd', name: 'gantryd' },
 ];
 
@@ -69,3 +69,4 @@ for (const { entry, directory, name } of bundles) {
   for (const old of existsSync(chunks) ? readdirSync(chunks) : [])
     if (!current.has(old)) rmSync(join(chunks, old));
 }
+await bundleCommandLine(replaceFile);
