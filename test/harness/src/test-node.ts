@@ -36,6 +36,8 @@ export interface TestNodeOptions {
   readonly config?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /** Give the node's network an outside: 192.0.2.1 here, 192.0.2.2 there. */
   readonly outside?: boolean;
+  /** Where the node's directory is made; /var/tmp when absent. */
+  readonly parentDirectory?: string;
 }
 
 /** A node of its own: directories, network, bridge, subnet, ids, cgroups, ports. Nothing of it touches another's. */
@@ -66,7 +68,7 @@ export class TestNode {
     this.network = network;
     this.outside = outside;
     this.mode = options.mode;
-    this.directory = `/var/tmp/gantry-test-${number}`;
+    this.directory = join(options.parentDirectory ?? '/var/tmp', `gantry-test-${number}`);
     this.stateDirectory = join(this.directory, 'state');
     this.runDirectory = join(this.directory, 'run');
     this.configFile = join(this.directory, 'gantry.yaml');
