@@ -1,0 +1,2 @@
+export { startImageStore } from './main.js';
+export { imageStoreConfigSchema, type ImageStoreConfig } from './config.js';
