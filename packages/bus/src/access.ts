@@ -77,7 +77,9 @@ function permissionsOfService(service: NodeService, nodeId: string): Permissions
     ...[...callers, ...role.calls].map((peer) => `${inboxPrefix(peer)}.>`),
     ...role.publishes.map((kind) => eventSubject(nodeId, kind)),
     // Health and metrics addresses of all services are asked through the NATS services API.
-    ...(service === 'api' ? ['$SRV.PING', '$SRV.INFO', '$SRV.STATS'] : [`${inboxPrefix('api')}.>`]),
+    // The api asks, and all answer, itself among them.
+    ...(service === 'api' ? ['$SRV.PING', '$SRV.INFO', '$SRV.STATS'] : []),
+    `${inboxPrefix('api')}.>`,
   ];
   const subscribe = [
     `${inboxPrefix(service)}.>`,
