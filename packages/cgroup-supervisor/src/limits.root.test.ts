@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,6 +8,7 @@ import { isGantryError } from '@gantry/protocol';
 import { expectSoon, needsRoot, newContainerId, startFixture, withoutUnified, type Fixture } from './keeper-fixture.js';
 import { rootDirectory } from './layout.js';
 import { childNames, isDirectory } from './directories.js';
+import { findHierarchies } from './main.js';
 
 const mebibyte = 1024 * 1024;
 
@@ -154,7 +155,7 @@ describe('on the hierarchies of this machine', { skip: needsRoot }, () => {
     for (const { directory } of fixture.tree.places(bad.containerId)) assert.equal(isDirectory(directory), false);
   });
 
-  test('100 containers come and go and leave nothing, the node\'s own cgroups included', async () => {
+  test("100 containers come and go and leave nothing, the node's own cgroups included", async () => {
     const ids = await Promise.all(Array.from({ length: 100 }, () => fixture.create({ memoryLimitBytes: 8 * mebibyte, pidsLimit: 10 })));
     assert.equal(fixture.keeper.list().length, 100);
     assert.equal(fixture.keeper.watchedCount, 100);
@@ -201,5 +202,51 @@ describe('on v1 hierarchies alone', { skip: needsRoot }, () => {
     await fixture.run(id, hog(50));
     await expectSoon('an OOM event', () => fixture.ooms.length > 0);
     assert.equal(fixture.ooms[0]?.containerId, id);
+  });
+});
+
+describe('on the unified hierarchy alone', { skip: needsRoot }, () => {
+  const { unified } = findHierarchies('/sys/fs/cgroup');
+  const skip = unified === undefined && 'this machine cannot: it has no unified hierarchy';
+  let fixture: Fixture;
+  beforeEach(() => {
+    if (unified !== undefined) fixture = startFixture(() => ({ version: 2, all: [unified], unified }));
+  });
+  afterEach(() => fixture.end());
+
+  test('one directory is all that a process joins; it freezes, thaws and is destroyed', { skip }, async () => {
+    const id = await fixture.create({});
+    const child = await fixture.run(id, 'sleep 1000 & sleep 1000 & wait');
+    await expectSoon('all run', () => fixture.keeper.processes(id).length === 3);
+    assert.deepEqual(fixture.tree.places(id).map(({ directory }) => directory.endsWith(`/containers/${id}`)), [true]);
+    await fixture.keeper.setFrozen(id, true, { atMs: performance.now() + 2000, signal: undefined });
+    assert.equal(fixture.keeper.usage(id).frozen, true);
+    await fixture.keeper.setFrozen(id, false, { atMs: performance.now() + 2000, signal: undefined });
+    const ended = once(child, 'exit');
+    assert.equal(await fixture.keeper.destroy(id, { atMs: performance.now() + 2000, signal: undefined }), 3);
+    assert.deepEqual(await ended, [null, 'SIGKILL']);
+  });
+
+  test('cgroups that the container made itself go with it', { skip }, async () => {
+    const id = await fixture.create({});
+    const { directory } = fixture.tree.primaryPlace(id);
+    mkdirSync(join(directory, 'inner/most'), { recursive: true });
+    const child = await fixture.run(id, 'sleep 1000');
+    writeFileSync(join(directory, 'inner/most/cgroup.procs'), String(child.pid));
+    assert.deepEqual(fixture.keeper.processes(id), [child.pid]);
+    await fixture.keeper.destroy(id, { atMs: performance.now() + 2000, signal: undefined });
+    assert.equal(isDirectory(directory), false);
+  });
+
+  test('the kernel tells of changes in cgroupfs by inotify, as memory.events needs it', { skip }, async () => {
+    const id = await fixture.create({});
+    let told = 0;
+    const watcher = watch(join(fixture.tree.primaryPlace(id).directory, 'cgroup.events'), () => told++);
+    try {
+      await fixture.run(id, 'sleep 1000');
+      await expectSoon('a notification', () => told > 0);
+    } finally {
+      watcher.close();
+    }
   });
 });
