@@ -72,11 +72,14 @@ export class CgroupKeeper {
       this.#tree.prepare();
       const writes = this.#plan('CreateCgroup', containerId, wish.resources);
       const devices = readDeviceRules(wish.devicesJson);
-      if ('problem' in devices) throw cgroupFailure('invalid_argument', 'CreateCgroup', containerId, devices.problem);
+      if ('problem' in devices)
+        throw cgroupFailure('invalid_argument', 'CreateCgroup', containerId, devices.problem);
       const made: Place[] = [];
       try {
-        for (const place of this.#tree.places(containerId)) if (makeDirectory(place.directory)) made.push(place);
-        if (made.length === this.#tree.hierarchies.all.length) writeFreshLimits(containerId, writes, this.#pathOf(containerId));
+        for (const place of this.#tree.places(containerId))
+          if (makeDirectory(place.directory)) made.push(place);
+        if (made.length === this.#tree.hierarchies.all.length)
+          writeFreshLimits(containerId, writes, this.#pathOf(containerId));
         else await changeLimits(containerId, writes, this.#pathOf(containerId));
         const known = this.#records.get(containerId);
         if (known === undefined || made.length > 0) this.#applyDeviceRules(containerId, devices.rules);
@@ -97,7 +100,11 @@ export class CgroupKeeper {
     });
   }
 
-  update(request: { readonly containerId: string; readonly resources: Partial<cgroup.Resources> | undefined; readonly name: string }): Promise<void> {
+  update(request: {
+    readonly containerId: string;
+    readonly resources: Partial<cgroup.Resources> | undefined;
+    readonly name: string;
+  }): Promise<void> {
     const { containerId } = checkId('UpdateCgroup', request);
     return this.#turns.run(containerId, async () => {
       this.#demand('UpdateCgroup', containerId);
@@ -108,7 +115,13 @@ export class CgroupKeeper {
       }
       const record = this.#records.get(containerId);
       if (request.name !== '' && record?.name !== request.name)
-        this.#records.save({ id: containerId, image: '', createdAtMs: Date.now(), ...record, name: request.name });
+        this.#records.save({
+          id: containerId,
+          image: '',
+          createdAtMs: Date.now(),
+          ...record,
+          name: request.name,
+        });
     });
   }
 
@@ -138,7 +151,12 @@ export class CgroupKeeper {
       this.#demand(operation, containerId);
       const freezer = freezerOf(this.#tree, containerId);
       if (freezer === undefined)
-        throw cgroupFailure('failed_precondition', operation, containerId, 'this machine offers no freezer: containers cannot be paused');
+        throw cgroupFailure(
+          'failed_precondition',
+          operation,
+          containerId,
+          'this machine offers no freezer: containers cannot be paused',
+        );
       if (await setFrozen(freezer, frozen, deadline)) return;
       const message = `container ${containerId} did not ${frozen ? 'freeze' : 'thaw'} in time`;
       throw cgroupFailure('deadline_exceeded', operation, containerId, message);
@@ -216,7 +234,11 @@ export class CgroupKeeper {
     this.#records.removeDirectory();
   }
 
-  #plan(operation: string, containerId: string, resources: Partial<cgroup.Resources>): readonly PlacedWrite[] {
+  #plan(
+    operation: string,
+    containerId: string,
+    resources: Partial<cgroup.Resources>,
+  ): readonly PlacedWrite[] {
     const read = readLimits(resources, this.#tree.machine());
     if ('problem' in read) throw cgroupFailure('invalid_argument', operation, containerId, read.problem);
     const plan = planWrites(read.limits, this.#tree.hierarchies, this.#tree.cpusetDefaults());
@@ -247,12 +269,17 @@ export class CgroupKeeper {
   }
 
   #pathOf(containerId: string): (write: PlacedWrite) => string {
-    const directories = new Map(this.#tree.places(containerId).map(({ hierarchy, directory }) => [hierarchy, directory]));
+    const directories = new Map(
+      this.#tree.places(containerId).map(({ hierarchy, directory }) => [hierarchy, directory]),
+    );
     return pathsBelow((write) => directories.get(write.hierarchy) ?? '');
   }
 
   #describe(containerId: string): Init<cgroup.Cgroup> {
-    return { version: this.#tree.hierarchies.version, paths: this.#tree.places(containerId).map(describePlace) };
+    return {
+      version: this.#tree.hierarchies.version,
+      paths: this.#tree.places(containerId).map(describePlace),
+    };
   }
 
   #demand(operation: string, containerId: string): void {
@@ -272,5 +299,10 @@ function noCgroup(operation: string, containerId: string): Error {
 function checkId<T extends { readonly containerId: string }>(operation: string, request: T): T {
   if (isContainerId(request.containerId)) return request;
   const shown = JSON.stringify(request.containerId.slice(0, 80));
-  throw cgroupFailure('invalid_argument', operation, '', `container id ${shown} is not 64 hexadecimal digits`);
+  throw cgroupFailure(
+    'invalid_argument',
+    operation,
+    '',
+    `container id ${shown} is not 64 hexadecimal digits`,
+  );
 }

@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import type { cgroup } from '@gantry/protocol';
-import { containerFamilies, escapeLabel, renderContainers, type ContainerSample } from './container-metrics.js';
+import {
+  containerFamilies,
+  escapeLabel,
+  renderContainers,
+  type ContainerSample,
+} from './container-metrics.js';
 
 const usage: cgroup.Usage = {
   containerId: 'a'.repeat(64),
@@ -24,7 +29,9 @@ const usage: cgroup.Usage = {
   oomKillCount: 4,
   pidsCurrent: 2,
   pidsLimit: 10,
-  blockDevices: [{ major: 250_000, minor: 1, readBytes: 1, writeBytes: 2, readOperations: 3, writeOperations: 4 }],
+  blockDevices: [
+    { major: 250_000, minor: 1, readBytes: 1, writeBytes: 2, readOperations: 3, writeOperations: 4 },
+  ],
   cpuQuotaUs: 0,
   cpuPeriodUs: 100_000,
   cpuShares: 1024,
@@ -50,8 +57,16 @@ test('promtool finds nothing to complain of', async () => {
 
 test('each container is one line of each family, with its labels escaped', async () => {
   const text = await renderContainers(['1', '2'], sample);
-  assert.ok(text.includes('container_cpu_usage_seconds_total{id="/gantry/1",name="we\\"b\\\\1\\n",image="busybox:latest",cpu="total"} 1.5\n'));
-  assert.ok(text.includes('container_fs_writes_bytes_total{id="/gantry/2",name="we\\"b\\\\1\\n",image="busybox:latest",device="250000:1"} 2\n'));
+  assert.ok(
+    text.includes(
+      'container_cpu_usage_seconds_total{id="/gantry/1",name="we\\"b\\\\1\\n",image="busybox:latest",cpu="total"} 1.5\n',
+    ),
+  );
+  assert.ok(
+    text.includes(
+      'container_fs_writes_bytes_total{id="/gantry/2",name="we\\"b\\\\1\\n",image="busybox:latest",device="250000:1"} 2\n',
+    ),
+  );
   for (const { name } of containerFamilies.filter(({ name }) => name !== 'container_spec_cpu_quota')) {
     assert.equal(text.split(`\n${name}{`).length, 3, name);
     assert.equal(text.split(`# TYPE ${name} `).length, 2, name);
@@ -66,7 +81,10 @@ test('a container that went away meanwhile is left out, and none at all gives no
 test('other work gets its turn while many containers are rendered', async () => {
   let turns = 0;
   const timer = setInterval(() => turns++, 0);
-  await renderContainers(Array.from({ length: 1000 }, (_, at) => String(at)), sample);
+  await renderContainers(
+    Array.from({ length: 1000 }, (_, at) => String(at)),
+    sample,
+  );
   clearInterval(timer);
   assert.ok(turns > 0);
 });

@@ -28,30 +28,71 @@ const nanosecond = 1e-9;
 
 /** Names and meanings are cAdvisor's, so that its dashboards and alerts fit. docs/metrics.md lists them. */
 export const containerFamilies: readonly Family[] = [
-  counter('cpu_usage_seconds_total', 'CPU time used.', ({ usage }) => usage.cpuUsageNs * nanosecond, ',cpu="total"'),
-  counter('cpu_user_seconds_total', 'CPU time used in user mode.', ({ usage }) => usage.cpuUserNs * nanosecond),
-  counter('cpu_system_seconds_total', 'CPU time used in the kernel.', ({ usage }) => usage.cpuSystemNs * nanosecond),
-  counter('cpu_cfs_periods_total', 'Periods in which the CPU quota was in force.', ({ usage }) => usage.cpuPeriods),
-  counter('cpu_cfs_throttled_periods_total', 'Periods in which the CPU quota ran out.', ({ usage }) => usage.cpuThrottledPeriods),
-  counter('cpu_cfs_throttled_seconds_total', 'Time spent waiting for CPU quota.', ({ usage }) => usage.cpuThrottledNs * nanosecond),
+  counter(
+    'cpu_usage_seconds_total',
+    'CPU time used.',
+    ({ usage }) => usage.cpuUsageNs * nanosecond,
+    ',cpu="total"',
+  ),
+  counter(
+    'cpu_user_seconds_total',
+    'CPU time used in user mode.',
+    ({ usage }) => usage.cpuUserNs * nanosecond,
+  ),
+  counter(
+    'cpu_system_seconds_total',
+    'CPU time used in the kernel.',
+    ({ usage }) => usage.cpuSystemNs * nanosecond,
+  ),
+  counter(
+    'cpu_cfs_periods_total',
+    'Periods in which the CPU quota was in force.',
+    ({ usage }) => usage.cpuPeriods,
+  ),
+  counter(
+    'cpu_cfs_throttled_periods_total',
+    'Periods in which the CPU quota ran out.',
+    ({ usage }) => usage.cpuThrottledPeriods,
+  ),
+  counter(
+    'cpu_cfs_throttled_seconds_total',
+    'Time spent waiting for CPU quota.',
+    ({ usage }) => usage.cpuThrottledNs * nanosecond,
+  ),
   gauge('memory_usage_bytes', 'Memory in use, page cache included.', ({ usage }) => usage.memoryUsageBytes),
-  gauge('memory_working_set_bytes', 'Memory in use less inactive file pages, as kubelet computes it.', ({ usage }) => usage.memoryWorkingSetBytes),
+  gauge(
+    'memory_working_set_bytes',
+    'Memory in use less inactive file pages, as kubelet computes it.',
+    ({ usage }) => usage.memoryWorkingSetBytes,
+  ),
   gauge('memory_rss', 'Anonymous memory in bytes.', ({ usage }) => usage.memoryRssBytes),
   gauge('memory_cache', 'Page cache in bytes.', ({ usage }) => usage.memoryCacheBytes),
   gauge('memory_swap', 'Swap in use in bytes.', ({ usage }) => usage.memorySwapBytes),
   gauge('memory_max_usage_bytes', 'Most memory ever in use.', ({ usage }) => usage.memoryPeakBytes),
   // A counter by nature; cAdvisor's name lacks the _total that a counter's must have.
   untyped('memory_failcnt', 'Times the memory limit was hit.', ({ usage }) => usage.memoryFailcnt),
-  counter('oom_events_total', 'Processes killed by the kernel for want of memory.', ({ usage }) => usage.oomKillCount),
+  counter(
+    'oom_events_total',
+    'Processes killed by the kernel for want of memory.',
+    ({ usage }) => usage.oomKillCount,
+  ),
   gauge('processes', 'Processes.', ({ processCount }) => processCount),
   gauge('threads', 'Tasks: processes and their threads.', ({ usage }) => usage.pidsCurrent),
   gauge('threads_max', 'Limit of tasks; 0 when unlimited.', ({ usage }) => usage.pidsLimit),
   gauge('spec_memory_limit_bytes', 'Memory limit; 0 when unlimited.', ({ usage }) => usage.memoryLimitBytes),
-  gauge('spec_cpu_quota', 'CPU quota in microseconds per period; absent when unlimited.', ({ usage }) => usage.cpuQuotaUs || undefined),
+  gauge(
+    'spec_cpu_quota',
+    'CPU quota in microseconds per period; absent when unlimited.',
+    ({ usage }) => usage.cpuQuotaUs || undefined,
+  ),
   gauge('spec_cpu_period', 'CPU period in microseconds.', ({ usage }) => usage.cpuPeriodUs),
   gauge('spec_cpu_shares', 'Relative share of CPU time.', ({ usage }) => usage.cpuShares),
-  gauge('last_seen', 'When these figures were read, in seconds since 1970.', ({ usage }) => Math.floor(usage.timeUnixNanos * nanosecond)),
-  gauge('start_time_seconds', 'When the cgroup was made, in seconds since 1970.', ({ createdAtMs }) => (createdAtMs === undefined ? undefined : createdAtMs / 1000)),
+  gauge('last_seen', 'When these figures were read, in seconds since 1970.', ({ usage }) =>
+    Math.floor(usage.timeUnixNanos * nanosecond),
+  ),
+  gauge('start_time_seconds', 'When the cgroup was made, in seconds since 1970.', ({ createdAtMs }) =>
+    createdAtMs === undefined ? undefined : createdAtMs / 1000,
+  ),
 ];
 
 interface DeviceFamily {
@@ -61,10 +102,26 @@ interface DeviceFamily {
 }
 
 export const deviceFamilies: readonly DeviceFamily[] = [
-  { name: 'container_fs_reads_bytes_total', help: 'Bytes read from block devices.', value: (device) => device.readBytes },
-  { name: 'container_fs_writes_bytes_total', help: 'Bytes written to block devices.', value: (device) => device.writeBytes },
-  { name: 'container_fs_reads_total', help: 'Reads from block devices.', value: (device) => device.readOperations },
-  { name: 'container_fs_writes_total', help: 'Writes to block devices.', value: (device) => device.writeOperations },
+  {
+    name: 'container_fs_reads_bytes_total',
+    help: 'Bytes read from block devices.',
+    value: (device) => device.readBytes,
+  },
+  {
+    name: 'container_fs_writes_bytes_total',
+    help: 'Bytes written to block devices.',
+    value: (device) => device.writeBytes,
+  },
+  {
+    name: 'container_fs_reads_total',
+    help: 'Reads from block devices.',
+    value: (device) => device.readOperations,
+  },
+  {
+    name: 'container_fs_writes_total',
+    help: 'Writes to block devices.',
+    value: (device) => device.writeOperations,
+  },
 ];
 
 type Value = Family['value'];
@@ -102,7 +159,10 @@ export async function renderContainers(
     if (sample !== undefined) renderSample(sample, append);
   }
   let text = '';
-  const families = [...containerFamilies, ...deviceFamilies.map((family) => ({ ...family, type: 'counter' }))];
+  const families = [
+    ...containerFamilies,
+    ...deviceFamilies.map((family) => ({ ...family, type: 'counter' })),
+  ];
   for (const { name, help, type } of families) {
     const body = bodies.get(name);
     if (body !== undefined) text += `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${body}`;
@@ -118,7 +178,8 @@ function renderSample(sample: ContainerSample, append: (name: string, text: stri
   }
   for (const device of sample.usage.blockDevices) {
     const label = escapeLabel(deviceName(device.major, device.minor));
-    for (const { name, value } of deviceFamilies) append(name, `${name}{${labels},device="${label}"} ${value(device)}\n`);
+    for (const { name, value } of deviceFamilies)
+      append(name, `${name}{${labels},device="${label}"} ${value(device)}\n`);
   }
 }
 

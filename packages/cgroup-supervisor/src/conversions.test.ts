@@ -31,12 +31,16 @@ test('more shares never weigh less, and stay in range', () => {
 test('any set of CPUs survives the way to a list and back', () => {
   fc.assert(
     fc.property(fc.uniqueArray(fc.integer({ min: 0, max: 300 })), (cpus) => {
-      assert.deepEqual(parseCpuList(formatCpuList(cpus)), [...cpus].sort((a, b) => a - b));
+      assert.deepEqual(
+        parseCpuList(formatCpuList(cpus)),
+        [...cpus].sort((a, b) => a - b),
+      );
     }),
   );
 });
 
 test('what is not a list is not read as one', () => {
-  for (const text of ['a', '1-', '-1', '3-1', '1,,2', '0x1', '1 2', '0-3,', '1-2-3']) assert.equal(parseCpuList(text), undefined, text);
+  for (const text of ['a', '1-', '-1', '3-1', '1,,2', '0x1', '1 2', '0-3,', '1-2-3'])
+    assert.equal(parseCpuList(text), undefined, text);
   assert.deepEqual(parseCpuList(' 0-3,7\n'), [0, 1, 2, 3, 7]);
 });

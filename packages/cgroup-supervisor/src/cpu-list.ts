@@ -18,7 +18,7 @@ export function parseCpuList(text: string): readonly number[] | undefined {
 export function formatCpuList(numbers: readonly number[]): string {
   const ranges: string[] = [];
   const sorted = [...new Set(numbers)].sort((a, b) => a - b);
-  for (let at = 0; at < sorted.length; ) {
+  for (let at = 0; at < sorted.length;) {
     const first = sorted[at] ?? 0;
     let last = first;
     while (sorted[++at] === last + 1) last++;

@@ -35,12 +35,14 @@ function readRule(value: unknown): DeviceRule | string {
   if (typeof value !== 'object' || value === null) return 'is not an object';
   const { allow, type = 'a', major, minor, access = 'rwm' } = value as Record<string, unknown>;
   if (typeof allow !== 'boolean') return 'lacks the boolean "allow"';
-  if (type !== 'a' && type !== 'b' && type !== 'c') return `has the type ${JSON.stringify(type)}: it is "a", "b" or "c"`;
+  if (type !== 'a' && type !== 'b' && type !== 'c')
+    return `has the type ${JSON.stringify(type)}: it is "a", "b" or "c"`;
   if (typeof access !== 'string' || !/^[rwm]{1,3}$/.test(access))
     return `has the access ${JSON.stringify(access)}: it is made of r, w and m`;
   const majorText = deviceNumber(major);
   const minorText = deviceNumber(minor);
-  if (majorText === undefined || minorText === undefined) return 'has a device number that is not a whole number';
+  if (majorText === undefined || minorText === undefined)
+    return 'has a device number that is not a whole number';
   // The kernel takes "a" for everything whatever stands behind it: a narrower rule must not widen silently.
   if (type === 'a' && (majorText !== '*' || minorText !== '*' || access.length < 3))
     return 'narrows the type "a": use "b" and "c" for single devices';

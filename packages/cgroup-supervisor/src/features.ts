@@ -9,11 +9,17 @@ interface Need {
 }
 
 const needs: readonly Need[] = [
-  { controllers: ['memory'], sentence: 'no memory controller: memory cannot be limited or counted, OOM kills are not seen' },
+  {
+    controllers: ['memory'],
+    sentence: 'no memory controller: memory cannot be limited or counted, OOM kills are not seen',
+  },
   { controllers: ['cpu'], sentence: 'no cpu controller: CPU quota and shares cannot be set' },
   { controllers: ['cpuset'], sentence: 'no cpuset controller: containers cannot be bound to CPUs' },
   { controllers: ['pids'], sentence: 'no pids controller: the number of tasks cannot be limited' },
-  { controllers: ['io', 'blkio'], sentence: 'no io controller: reads and writes of block devices are not counted' },
+  {
+    controllers: ['io', 'blkio'],
+    sentence: 'no io controller: reads and writes of block devices are not counted',
+  },
 ];
 
 /** What this machine lacks, one sentence each. Asks the files, not the kernel's version. */
@@ -27,8 +33,10 @@ export function missingFeatures(hierarchies: Hierarchies, layout: Layout): reado
     const parent = home.kind === 'v1' ? containersDirectory(layout, home) : shimsParent(layout, hierarchies);
     return parent !== undefined && !isThere(join(parent, home.kind === 'v1' ? v1File : v2File));
   };
-  if (lacks('memory', 'memory.memsw.limit_in_bytes', 'memory.swap.max')) missing.push('swap cannot be limited');
-  if (lacks('cpu', 'cpu.cfs_quota_us', 'cpu.max')) missing.push('the kernel has no CFS bandwidth control: CPU quota cannot be set');
+  if (lacks('memory', 'memory.memsw.limit_in_bytes', 'memory.swap.max'))
+    missing.push('swap cannot be limited');
+  if (lacks('cpu', 'cpu.cfs_quota_us', 'cpu.max'))
+    missing.push('the kernel has no CFS bandwidth control: CPU quota cannot be set');
   if (homeOf(hierarchies, 'memory')?.kind === 'v2') missing.push('cgroup v2 has no oom_kill_disable');
   if (homeOf(hierarchies, 'devices') === undefined)
     missing.push(
@@ -36,7 +44,8 @@ export function missingFeatures(hierarchies: Hierarchies, layout: Layout): reado
         'device nodes and reaches only those bound into its /dev, a privileged one reaches all',
     );
   const { unified } = hierarchies;
-  if (unified === undefined && homeOf(hierarchies, 'freezer') === undefined) missing.push('no freezer: containers cannot be paused');
+  if (unified === undefined && homeOf(hierarchies, 'freezer') === undefined)
+    missing.push('no freezer: containers cannot be paused');
   if (unified !== undefined && !isThere(join(shimsDirectory(layout, unified), 'cgroup.kill')))
     missing.push('no cgroup.kill: processes are killed one by one');
   return missing;

@@ -33,7 +33,8 @@ test('a hybrid machine has its v1 hierarchies, each once, and the unified one', 
 });
 
 test('a v2 machine has one hierarchy', () => {
-  const mountinfo = '30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 master:1 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n';
+  const mountinfo =
+    '30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 master:1 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n';
   const found = detectHierarchies(mountinfo, '/sys/fs/cgroup', () => ['cpu', 'memory']);
   assert.equal(found?.version, 2);
   assert.deepEqual(found.all, [found.unified]);
@@ -47,7 +48,10 @@ test('a v1 machine has no unified hierarchy, and a read-only mount is known as o
 });
 
 test('without cgroups there is nothing', () => {
-  assert.equal(detectHierarchies('22 1 254:0 / / rw - ext4 /dev/root rw\n', '/sys/fs/cgroup', none), undefined);
+  assert.equal(
+    detectHierarchies('22 1 254:0 / / rw - ext4 /dev/root rw\n', '/sys/fs/cgroup', none),
+    undefined,
+  );
 });
 
 test('mount points with spaces are read as the kernel writes them', () => {

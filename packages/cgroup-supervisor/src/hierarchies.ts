@@ -27,7 +27,11 @@ const v1Controllers = new Set([
 ]); // prettier-ignore
 
 /** v1's super block options mix controllers, "name=" and flags such as "xattr" or "favordynmods". */
-function v1Hierarchy(mountPoint: string, superOptions: readonly string[], readOnly: boolean): Hierarchy | undefined {
+function v1Hierarchy(
+  mountPoint: string,
+  superOptions: readonly string[],
+  readOnly: boolean,
+): Hierarchy | undefined {
   const controllers = superOptions.filter((option) => v1Controllers.has(option));
   const title = superOptions.find((option) => option.startsWith('name='))?.slice('name='.length);
   const name = controllers.length > 0 ? controllers.join(',') : title;
@@ -59,7 +63,13 @@ export function detectHierarchies(
     const { mountPoint } = mount;
     const readOnly = mount.mountOptions.includes('ro') || mount.superOptions.includes('ro');
     if (mount.type === 'cgroup2') {
-      unified = { name: 'unified', kind: 'v2', controllers: readUnifiedControllers(mountPoint), mountPoint, readOnly };
+      unified = {
+        name: 'unified',
+        kind: 'v2',
+        controllers: readUnifiedControllers(mountPoint),
+        mountPoint,
+        readOnly,
+      };
     } else {
       const hierarchy = v1Hierarchy(mountPoint, mount.superOptions, readOnly);
       if (hierarchy !== undefined) v1.push(hierarchy);

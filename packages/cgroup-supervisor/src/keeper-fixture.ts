@@ -82,7 +82,13 @@ export function startFixture(choose: (found: Hierarchies) => Hierarchies = (foun
     },
     async create(resources, name = 'test') {
       const containerId = newContainerId();
-      await current.keeper.create({ containerId, resources, name, image: 'busybox', devicesJson: new Uint8Array() });
+      await current.keeper.create({
+        containerId,
+        resources,
+        name,
+        image: 'busybox',
+        devicesJson: new Uint8Array(),
+      });
       return containerId;
     },
     async run(containerId, script) {
@@ -110,5 +116,6 @@ export function startFixture(choose: (found: Hierarchies) => Hierarchies = (foun
 
 /** Waits for something that a test expects; fails with the text when it does not come. */
 export async function expectSoon(what: string, isTrue: () => boolean, milliseconds = 5000): Promise<void> {
-  if (!(await tryUntil(deadlineIn(milliseconds), isTrue))) throw new Error(`did not happen in ${milliseconds} ms: ${what}`);
+  if (!(await tryUntil(deadlineIn(milliseconds), isTrue)))
+    throw new Error(`did not happen in ${milliseconds} ms: ${what}`);
 }

@@ -37,7 +37,14 @@ class BlockDevices {
     const found = this.#devices.get(device);
     const match = /^(\d+):(\d+)$/.exec(device);
     if (found !== undefined || match === null) return found;
-    const made = { major: Number(match[1]), minor: Number(match[2]), readBytes: 0, writeBytes: 0, readOperations: 0, writeOperations: 0 };
+    const made = {
+      major: Number(match[1]),
+      minor: Number(match[2]),
+      readBytes: 0,
+      writeBytes: 0,
+      readOperations: 0,
+      writeOperations: 0,
+    };
     this.#devices.set(device, made);
     return made;
   }

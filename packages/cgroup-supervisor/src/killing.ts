@@ -55,7 +55,8 @@ function killOneByOne(directory: string, pids: readonly number[]): number {
     // Listed again now that the descriptors are held: a pid in both lists is the process we hold.
     const still = new Set(processesIn(directory));
     let killed = 0;
-    for (const [pid, descriptor] of descriptors) if (still.has(pid) && native.killProcess(descriptor)) killed++;
+    for (const [pid, descriptor] of descriptors)
+      if (still.has(pid) && native.killProcess(descriptor)) killed++;
     return killed;
   } finally {
     for (const descriptor of descriptors.values()) closeSync(descriptor);
@@ -67,7 +68,11 @@ function killOneByOne(directory: string, pids: readonly number[]): number {
  *
  * @returns the directories that still stood at the deadline; none when all are gone
  */
-export async function destroyAll(tree: CgroupTree, containerId: string, deadline: Deadline): Promise<readonly string[]> {
+export async function destroyAll(
+  tree: CgroupTree,
+  containerId: string,
+  deadline: Deadline,
+): Promise<readonly string[]> {
   const places = tree.places(containerId);
   let left: readonly Place[] = places;
   await tryUntil(deadline, () => {

@@ -26,7 +26,11 @@ export function writeFreshLimits(containerId: string, writes: readonly PlacedWri
  * Changes the limits of a living cgroup: all, or none. Lowering memory makes the kernel reclaim inside the write, which
  * may take long: therefore on the thread pool.
  */
-export async function changeLimits(containerId: string, writes: readonly PlacedWrite[], pathOf: PathOf): Promise<void> {
+export async function changeLimits(
+  containerId: string,
+  writes: readonly PlacedWrite[],
+  pathOf: PathOf,
+): Promise<void> {
   const undo: { readonly write: PlacedWrite; readonly before: string }[] = [];
   try {
     for (const write of orderMemoryWrites(writes, await currentSwapLimit(writes, pathOf))) {
@@ -43,7 +47,9 @@ export async function changeLimits(containerId: string, writes: readonly PlacedW
     const failures: unknown[] = [];
     // Backwards: each step returns to a state that the kernel has already allowed.
     for (const { write, before } of undo.reverse())
-      await writeFile(pathOf(write), before, { flag: 'r+' }).catch((failure: unknown) => failures.push(failure));
+      await writeFile(pathOf(write), before, { flag: 'r+' }).catch((failure: unknown) =>
+        failures.push(failure),
+      );
     throw failures.length === 0 ? error : incompleteRollback(containerId, error, failures);
   }
 }
@@ -55,7 +61,11 @@ async function currentSwapLimit(writes: readonly PlacedWrite[], pathOf: PathOf):
 }
 
 /** The file's value in the form in which it is written; undefined when there is no file and none is needed. */
-async function currentValue(containerId: string, write: PlacedWrite, path: string): Promise<string | undefined> {
+async function currentValue(
+  containerId: string,
+  write: PlacedWrite,
+  path: string,
+): Promise<string | undefined> {
   try {
     const text = (await readFile(path, 'utf8')).trim();
     return write.file === 'memory.oom_control' ? (/oom_kill_disable (\d)/.exec(text)?.[1] ?? text) : text;
@@ -67,7 +77,8 @@ async function currentValue(containerId: string, write: PlacedWrite, path: strin
 
 function refusal(operation: string, containerId: string, write: PlacedWrite, error: unknown): GantryError {
   const wish = `${write.field} of container ${containerId} cannot be set to ${write.value}`;
-  const failed = (why: string): GantryError => cgroupFailure('failed_precondition', operation, containerId, `${wish}: ${why}`, error);
+  const failed = (why: string): GantryError =>
+    cgroupFailure('failed_precondition', operation, containerId, `${wish}: ${why}`, error);
   switch (errnoName(error)) {
     case 'ENOENT':
     case 'ENODEV':
@@ -76,7 +87,13 @@ function refusal(operation: string, containerId: string, write: PlacedWrite, err
       return failed(`${write.controller === 'memory' ? 'it uses more than that' : reasonOf(error)}`);
     case 'EINVAL':
     case 'ERANGE':
-      return cgroupFailure('invalid_argument', operation, containerId, `${wish}: the kernel does not take this value for ${write.file}`, error);
+      return cgroupFailure(
+        'invalid_argument',
+        operation,
+        containerId,
+        `${wish}: the kernel does not take this value for ${write.file}`,
+        error,
+      );
     default:
       return cgroupFailure('internal', operation, containerId, `${wish}: ${reasonOf(error)}`, error);
   }

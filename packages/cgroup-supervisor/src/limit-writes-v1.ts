@@ -13,7 +13,13 @@ function memoryWrites(limits: Limits): readonly LimitWrite[] {
   const swap = orUnlimited(limits.memorySwapLimitBytes);
   const soft = orUnlimited(limits.memoryReservationBytes);
   return [
-    { controller: 'memory', file: 'memory.limit_in_bytes', value: limit, field: 'memory_limit_bytes', isDefault: limit === unlimited },
+    {
+      controller: 'memory',
+      file: 'memory.limit_in_bytes',
+      value: limit,
+      field: 'memory_limit_bytes',
+      isDefault: limit === unlimited,
+    },
     {
       controller: 'memory',
       file: 'memory.memsw.limit_in_bytes',
@@ -22,7 +28,13 @@ function memoryWrites(limits: Limits): readonly LimitWrite[] {
       isDefault: swap === unlimited,
       isOptional: !limits.memorySwapLimitAsked,
     },
-    { controller: 'memory', file: 'memory.soft_limit_in_bytes', value: soft, field: 'memory_reservation_bytes', isDefault: soft === unlimited },
+    {
+      controller: 'memory',
+      file: 'memory.soft_limit_in_bytes',
+      value: soft,
+      field: 'memory_reservation_bytes',
+      isDefault: soft === unlimited,
+    },
     {
       controller: 'memory',
       file: 'memory.oom_control',
@@ -43,7 +55,13 @@ function cpuWrites(limits: Limits): readonly LimitWrite[] {
       field: 'cpu_period_us',
       isDefault: limits.cpuPeriodUs === 100_000,
     },
-    { controller: 'cpu', file: 'cpu.cfs_quota_us', value: quota, field: 'cpu_quota_us', isDefault: quota === unlimited },
+    {
+      controller: 'cpu',
+      file: 'cpu.cfs_quota_us',
+      value: quota,
+      field: 'cpu_quota_us',
+      isDefault: quota === unlimited,
+    },
     {
       controller: 'cpu',
       file: 'cpu.shares',
@@ -101,7 +119,10 @@ export function v1Writes(
  *
  * @param currentSwapLimitBytes what memory.memsw.limit_in_bytes says now
  */
-export function orderMemoryWrites<W extends LimitWrite>(writes: readonly W[], currentSwapLimitBytes: number): readonly W[] {
+export function orderMemoryWrites<W extends LimitWrite>(
+  writes: readonly W[],
+  currentSwapLimitBytes: number,
+): readonly W[] {
   const limit = writes.find((write) => write.file === 'memory.limit_in_bytes');
   const swap = writes.find((write) => write.file === 'memory.memsw.limit_in_bytes');
   if (limit === undefined || swap === undefined) return writes;

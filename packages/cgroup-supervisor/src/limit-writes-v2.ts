@@ -20,7 +20,13 @@ function memoryWrites(limits: Limits): readonly LimitWrite[] | string {
   const swap = orMax(swapOnly(limits));
   const low = limits.memoryReservationBytes ?? 0;
   return [
-    { controller: 'memory', file: 'memory.max', value: limit, field: 'memory_limit_bytes', isDefault: limit === unlimited },
+    {
+      controller: 'memory',
+      file: 'memory.max',
+      value: limit,
+      field: 'memory_limit_bytes',
+      isDefault: limit === unlimited,
+    },
     {
       controller: 'memory',
       file: 'memory.swap.max',
@@ -29,7 +35,13 @@ function memoryWrites(limits: Limits): readonly LimitWrite[] | string {
       isDefault: swap === unlimited,
       isOptional: !limits.memorySwapLimitAsked,
     },
-    { controller: 'memory', file: 'memory.low', value: String(low), field: 'memory_reservation_bytes', isDefault: low === 0 },
+    {
+      controller: 'memory',
+      file: 'memory.low',
+      value: String(low),
+      field: 'memory_reservation_bytes',
+      isDefault: low === 0,
+    },
   ];
 }
 
@@ -61,8 +73,20 @@ export function v2Writes(limits: Limits, controller: LimitedController): readonl
       return cpuWrites(limits);
     case 'cpuset':
       return [
-        { controller, file: 'cpuset.cpus', value: limits.cpusetCpus, field: 'cpuset_cpus', isDefault: limits.cpusetCpus === '' },
-        { controller, file: 'cpuset.mems', value: limits.cpusetMems, field: 'cpuset_mems', isDefault: limits.cpusetMems === '' },
+        {
+          controller,
+          file: 'cpuset.cpus',
+          value: limits.cpusetCpus,
+          field: 'cpuset_cpus',
+          isDefault: limits.cpusetCpus === '',
+        },
+        {
+          controller,
+          file: 'cpuset.mems',
+          value: limits.cpusetMems,
+          field: 'cpuset_mems',
+          isDefault: limits.cpusetMems === '',
+        },
       ];
     case 'pids': {
       const value = orMax(limits.pidsLimit);

@@ -90,16 +90,27 @@ test('swap is as large as memory unless told otherwise, and -1 leaves it unlimit
   const memoryLimitBytes = 10 * mebibyte;
   assert.ok(writes({ memoryLimitBytes }, v1).includes(`memory.memsw.limit_in_bytes=${20 * mebibyte}`));
   assert.ok(writes({ memoryLimitBytes }, v2).includes(`memory.swap.max=${10 * mebibyte}`));
-  assert.deepEqual(writes({ memoryLimitBytes, memorySwapLimitBytes: -1 }, v2), [`memory.max=${memoryLimitBytes}`]);
-  assert.ok(writes({ memoryLimitBytes, memorySwapLimitBytes: memoryLimitBytes }, v2).includes('memory.swap.max=0'));
+  assert.deepEqual(writes({ memoryLimitBytes, memorySwapLimitBytes: -1 }, v2), [
+    `memory.max=${memoryLimitBytes}`,
+  ]);
+  assert.ok(
+    writes({ memoryLimitBytes, memorySwapLimitBytes: memoryLimitBytes }, v2).includes('memory.swap.max=0'),
+  );
 });
 
 test('memory and its swap change in the order that the kernel allows', () => {
-  const write = (file: string, value: string): LimitWrite => ({ controller: 'memory', file, value, field: '', isDefault: false });
+  const write = (file: string, value: string): LimitWrite => ({
+    controller: 'memory',
+    file,
+    value,
+    field: '',
+    isDefault: false,
+  });
   const files = (limit: string, swap: string, current: number): readonly string[] =>
-    orderMemoryWrites([write('memory.limit_in_bytes', limit), write('memory.memsw.limit_in_bytes', swap)], current).map(
-      ({ file }) => file,
-    );
+    orderMemoryWrites(
+      [write('memory.limit_in_bytes', limit), write('memory.memsw.limit_in_bytes', swap)],
+      current,
+    ).map(({ file }) => file);
   assert.equal(files('100', '200', 50)[0], 'memory.memsw.limit_in_bytes');
   assert.equal(files('100', '200', 100)[0], 'memory.limit_in_bytes');
   assert.equal(files('-1', '-1', 1e18)[0], 'memory.memsw.limit_in_bytes');
@@ -108,10 +119,16 @@ test('memory and its swap change in the order that the kernel allows', () => {
 test('every limit out of range is refused in one sentence with the value', () => {
   const cases: readonly (readonly [Partial<cgroup.Resources>, RegExp])[] = [
     [{ memoryLimitBytes: 6 * mebibyte - 1 }, /^memory_limit_bytes 6291455 .*6 MiB/],
-    [{ memoryLimitBytes: 10 * mebibyte, memorySwapLimitBytes: 9 * mebibyte }, /^memory_swap_limit_bytes 9437184 is below memory_limit_bytes 10485760/],
+    [
+      { memoryLimitBytes: 10 * mebibyte, memorySwapLimitBytes: 9 * mebibyte },
+      /^memory_swap_limit_bytes 9437184 is below memory_limit_bytes 10485760/,
+    ],
     [{ memorySwapLimitBytes: 9 * mebibyte }, /^memory_swap_limit_bytes 9437184 needs memory_limit_bytes/],
     [{ memorySwapLimitBytes: -2 }, /^memory_swap_limit_bytes -2/],
-    [{ memoryLimitBytes: 10 * mebibyte, memoryReservationBytes: 11 * mebibyte }, /^memory_reservation_bytes 11534336 is above/],
+    [
+      { memoryLimitBytes: 10 * mebibyte, memoryReservationBytes: 11 * mebibyte },
+      /^memory_reservation_bytes 11534336 is above/,
+    ],
     [{ cpuPeriodUs: 999 }, /^cpu_period_us 999 is out of range: 1000 to 1000000/],
     [{ cpuPeriodUs: 1_000_001 }, /^cpu_period_us 1000001/],
     [{ cpuQuotaUs: 999 }, /^cpu_quota_us 999/],
@@ -136,17 +153,31 @@ test('what the machine cannot enforce is refused by name', () => {
 
 test('device rules come in the form of the v1 files', () => {
   const read = (rules: unknown): unknown => readDeviceRules(Buffer.from(JSON.stringify(rules)));
-  assert.deepEqual(read([{ allow: false }, { allow: true, type: 'c', major: 1, minor: 3, access: 'rw' }, { allow: true, type: 'b', major: 8, minor: -1 }]), {
-    rules: [
-      { allow: false, entry: 'a' },
-      { allow: true, entry: 'c 1:3 rw' },
-      { allow: true, entry: 'b 8:* rwm' },
-    ],
+  assert.deepEqual(
+    read([
+      { allow: false },
+      { allow: true, type: 'c', major: 1, minor: 3, access: 'rw' },
+      { allow: true, type: 'b', major: 8, minor: -1 },
+    ]),
+    {
+      rules: [
+        { allow: false, entry: 'a' },
+        { allow: true, entry: 'c 1:3 rw' },
+        { allow: true, entry: 'b 8:* rwm' },
+      ],
+    },
+  );
+  assert.deepEqual(read([{ allow: true, type: 'x' }]), {
+    problem: 'devices_json[0] has the type "x": it is "a", "b" or "c"',
   });
-  assert.deepEqual(read([{ allow: true, type: 'x' }]), { problem: 'devices_json[0] has the type "x": it is "a", "b" or "c"' });
   assert.match(JSON.stringify(read([{ allow: true, type: 'a', major: 5 }])), /narrows the type/);
   assert.match(JSON.stringify(read({})), /not a JSON array/);
   assert.match(JSON.stringify(readDeviceRules(Buffer.from('{'))), /not JSON/);
   const defaults = readDeviceRules(new Uint8Array());
-  assert.ok('rules' in defaults && defaults.rules[0]?.entry === 'a' && !defaults.rules[0].allow && defaults.rules.length > 5);
+  assert.ok(
+    'rules' in defaults &&
+      defaults.rules[0]?.entry === 'a' &&
+      !defaults.rules[0].allow &&
+      defaults.rules.length > 5,
+  );
 });

@@ -43,7 +43,9 @@ export function planWrites(limits: Limits, hierarchies: Hierarchies, cpuset: Cpu
     const needed = own.find((write) => !write.isDefault && write.isOptional !== true);
     if (hierarchy !== undefined) writes.push(...own.map((write) => ({ ...write, hierarchy })));
     else if (needed !== undefined)
-      return { problem: `${needed.field} cannot be enforced: this machine offers no cgroup controller "${controller}"` };
+      return {
+        problem: `${needed.field} cannot be enforced: this machine offers no cgroup controller "${controller}"`,
+      };
   }
   return { writes };
 }

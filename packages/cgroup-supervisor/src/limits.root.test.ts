@@ -5,7 +5,14 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isGantryError } from '@gantry/protocol';
-import { expectSoon, needsRoot, newContainerId, startFixture, withoutUnified, type Fixture } from './keeper-fixture.js';
+import {
+  expectSoon,
+  needsRoot,
+  newContainerId,
+  startFixture,
+  withoutUnified,
+  type Fixture,
+} from './keeper-fixture.js';
 import { rootDirectory } from './layout.js';
 import { childNames, isDirectory } from './directories.js';
 import { findHierarchies } from './main.js';
@@ -34,7 +41,10 @@ describe('on the hierarchies of this machine', { skip: needsRoot }, () => {
     await expectSoon('an OOM event', () => fixture.ooms.length > 0);
     assert.equal(fixture.ooms[0]?.containerId, greedy);
     // The kernel may kill the pipe's other end too.
-    await expectSoon('all kills are told', () => fixture.ooms.at(-1)?.count === fixture.keeper.usage(greedy).oomKillCount);
+    await expectSoon(
+      'all kills are told',
+      () => fixture.ooms.at(-1)?.count === fixture.keeper.usage(greedy).oomKillCount,
+    );
     assert.equal(fixture.keeper.usage(modest).oomKillCount, 0);
     assert.equal(neighbour.exitCode, null);
     const { memoryPeakBytes, memoryLimitBytes } = fixture.keeper.usage(greedy);
@@ -64,7 +74,8 @@ describe('on the hierarchies of this machine', { skip: needsRoot }, () => {
     const killed = await fixture.keeper.destroy(id, { atMs: performance.now() + 5000, signal: undefined });
     assert.ok(killed >= 10, `killed ${killed}`);
     assert.deepEqual(fixture.keeper.list(), []);
-    for (const { directory } of fixture.tree.places(id)) assert.equal(isDirectory(directory), false, directory);
+    for (const { directory } of fixture.tree.places(id))
+      assert.equal(isDirectory(directory), false, directory);
   });
 
   test('a quota of half a CPU gives half a CPU within 10 percent', async () => {
@@ -83,7 +94,10 @@ describe('on the hierarchies of this machine', { skip: needsRoot }, () => {
     assert.ok(usedNs < (performance.now() - started) * 1e6 * 0.55, `used ${usedNs} ns`);
     assert.ok(after.cpuThrottledPeriods > before.cpuThrottledPeriods);
     const splitNs = after.cpuUserNs + after.cpuSystemNs;
-    assert.ok(Math.abs(splitNs - after.cpuUsageNs) < 100e6, `user and system ${splitNs} of ${after.cpuUsageNs} ns`);
+    assert.ok(
+      Math.abs(splitNs - after.cpuUsageNs) < 100e6,
+      `user and system ${splitNs} of ${after.cpuUsageNs} ns`,
+    );
     assert.equal(after.cpuQuotaUs, 50_000);
   });
 
@@ -122,17 +136,23 @@ describe('on the hierarchies of this machine', { skip: needsRoot }, () => {
     await expectSoon('memory is in use', () => fixture.keeper.usage(id).memoryRssBytes > 50 * mebibyte);
     const before = { ...fixture.keeper.usage(id) };
     await assert.rejects(
-      fixture.keeper.update({ containerId: id, resources: { memoryLimitBytes: 10 * mebibyte, cpuShares: 99, pidsLimit: 5 }, name: '' }),
+      fixture.keeper.update({
+        containerId: id,
+        resources: { memoryLimitBytes: 10 * mebibyte, cpuShares: 99, pidsLimit: 5 },
+        name: '',
+      }),
       (error) => isGantryError(error, 'failed_precondition') && error.message.includes('10485760'),
     );
     const after = fixture.keeper.usage(id);
-    for (const key of ['memoryLimitBytes', 'pidsLimit', 'cpuShares', 'cpuQuotaUs'] as const) assert.equal(after[key], before[key]);
+    for (const key of ['memoryLimitBytes', 'pidsLimit', 'cpuShares', 'cpuQuotaUs'] as const)
+      assert.equal(after[key], before[key]);
     assert.equal(child.exitCode, null);
   });
 
   test('an update sets the whole new set of limits, up and down, and back to none', async () => {
     const id = await fixture.create({ memoryLimitBytes: 32 * mebibyte, pidsLimit: 10 });
-    const update = (resources: object): Promise<void> => fixture.keeper.update({ containerId: id, resources, name: 'new' });
+    const update = (resources: object): Promise<void> =>
+      fixture.keeper.update({ containerId: id, resources, name: 'new' });
     await update({ memoryLimitBytes: 128 * mebibyte, cpuShares: 2048, cpusetCpus: '0' });
     let usage = fixture.keeper.usage(id);
     assert.deepEqual([usage.memoryLimitBytes, usage.pidsLimit, usage.cpuShares], [128 * mebibyte, 0, 2048]);
@@ -140,27 +160,47 @@ describe('on the hierarchies of this machine', { skip: needsRoot }, () => {
     assert.equal(fixture.keeper.usage(id).memoryLimitBytes, 16 * mebibyte);
     await update({});
     usage = fixture.keeper.usage(id);
-    assert.deepEqual([usage.memoryLimitBytes, usage.pidsLimit, usage.cpuShares, usage.cpuQuotaUs], [0, 0, 1024, 0]);
+    assert.deepEqual(
+      [usage.memoryLimitBytes, usage.pidsLimit, usage.cpuShares, usage.cpuQuotaUs],
+      [0, 0, 1024, 0],
+    );
     assert.equal(fixture.keeper.record(id)?.name, 'new');
   });
 
   test('creating twice gives the same cgroup, and a refused creation leaves nothing', async () => {
-    const wish = { containerId: newContainerId(), resources: { pidsLimit: 7 }, name: 'a', image: 'b', devicesJson: new Uint8Array() };
+    const wish = {
+      containerId: newContainerId(),
+      resources: { pidsLimit: 7 },
+      name: 'a',
+      image: 'b',
+      devicesJson: new Uint8Array(),
+    };
     const first = await fixture.keeper.create(wish);
     assert.deepEqual(await fixture.keeper.create(wish), first);
     const bad = { ...wish, containerId: newContainerId(), resources: { pidsLimit: 1e12 } };
-    await assert.rejects(fixture.keeper.create(bad), /pids_limit .* cannot be set to 1000000000000: the kernel does not take this value/);
-    await assert.rejects(fixture.keeper.create({ ...wish, containerId: newContainerId(), resources: { cpusetCpus: '0-999' } }), /cpuset_cpus "0-999"/);
+    await assert.rejects(
+      fixture.keeper.create(bad),
+      /pids_limit .* cannot be set to 1000000000000: the kernel does not take this value/,
+    );
+    await assert.rejects(
+      fixture.keeper.create({ ...wish, containerId: newContainerId(), resources: { cpusetCpus: '0-999' } }),
+      /cpuset_cpus "0-999"/,
+    );
     assert.deepEqual(fixture.keeper.list(), [wish.containerId]);
-    for (const { directory } of fixture.tree.places(bad.containerId)) assert.equal(isDirectory(directory), false);
+    for (const { directory } of fixture.tree.places(bad.containerId))
+      assert.equal(isDirectory(directory), false);
   });
 
   test("100 containers come and go and leave nothing, the node's own cgroups included", async () => {
-    const ids = await Promise.all(Array.from({ length: 100 }, () => fixture.create({ memoryLimitBytes: 8 * mebibyte, pidsLimit: 10 })));
+    const ids = await Promise.all(
+      Array.from({ length: 100 }, () => fixture.create({ memoryLimitBytes: 8 * mebibyte, pidsLimit: 10 })),
+    );
     assert.equal(fixture.keeper.list().length, 100);
     assert.equal(fixture.keeper.watchedCount, 100);
     assert.throws(() => fixture.keeper.tearDown(), /in use/);
-    await Promise.all(ids.map((id) => fixture.keeper.destroy(id, { atMs: performance.now() + 5000, signal: undefined })));
+    await Promise.all(
+      ids.map((id) => fixture.keeper.destroy(id, { atMs: performance.now() + 5000, signal: undefined })),
+    );
     assert.deepEqual(fixture.keeper.list(), []);
     assert.equal(fixture.keeper.watchedCount, 0);
     fixture.keeper.tearDown();
@@ -170,7 +210,10 @@ describe('on the hierarchies of this machine', { skip: needsRoot }, () => {
 
   test('devices outside the list cannot be opened, those inside can', async () => {
     const id = await fixture.create({});
-    const child = await fixture.run(id, 'cat /dev/kmsg >/dev/null 2>&1 & head -c 1 /dev/zero >/dev/null && (: < /dev/null) && (: < /dev/loop-control) 2>/dev/null; echo $?');
+    const child = await fixture.run(
+      id,
+      'cat /dev/kmsg >/dev/null 2>&1 & head -c 1 /dev/zero >/dev/null && (: < /dev/null) && (: < /dev/loop-control) 2>/dev/null; echo $?',
+    );
     const [output] = (await once(child.stdout ?? child, 'data')) as [Buffer];
     assert.notEqual(output.toString().trim(), '0');
     const devices = fixture.tree.placeOf('devices', id);
@@ -214,18 +257,28 @@ describe('on the unified hierarchy alone', { skip: needsRoot }, () => {
   });
   afterEach(() => fixture.end());
 
-  test('one directory is all that a process joins; it freezes, thaws and is destroyed', { skip }, async () => {
-    const id = await fixture.create({});
-    const child = await fixture.run(id, 'sleep 1000 & sleep 1000 & wait');
-    await expectSoon('all run', () => fixture.keeper.processes(id).length === 3);
-    assert.deepEqual(fixture.tree.places(id).map(({ directory }) => directory.endsWith(`/containers/${id}`)), [true]);
-    await fixture.keeper.setFrozen(id, true, { atMs: performance.now() + 2000, signal: undefined });
-    assert.equal(fixture.keeper.usage(id).frozen, true);
-    await fixture.keeper.setFrozen(id, false, { atMs: performance.now() + 2000, signal: undefined });
-    const ended = once(child, 'exit');
-    assert.equal(await fixture.keeper.destroy(id, { atMs: performance.now() + 2000, signal: undefined }), 3);
-    assert.deepEqual(await ended, [null, 'SIGKILL']);
-  });
+  test(
+    'one directory is all that a process joins; it freezes, thaws and is destroyed',
+    { skip },
+    async () => {
+      const id = await fixture.create({});
+      const child = await fixture.run(id, 'sleep 1000 & sleep 1000 & wait');
+      await expectSoon('all run', () => fixture.keeper.processes(id).length === 3);
+      assert.deepEqual(
+        fixture.tree.places(id).map(({ directory }) => directory.endsWith(`/containers/${id}`)),
+        [true],
+      );
+      await fixture.keeper.setFrozen(id, true, { atMs: performance.now() + 2000, signal: undefined });
+      assert.equal(fixture.keeper.usage(id).frozen, true);
+      await fixture.keeper.setFrozen(id, false, { atMs: performance.now() + 2000, signal: undefined });
+      const ended = once(child, 'exit');
+      assert.equal(
+        await fixture.keeper.destroy(id, { atMs: performance.now() + 2000, signal: undefined }),
+        3,
+      );
+      assert.deepEqual(await ended, [null, 'SIGKILL']);
+    },
+  );
 
   test('cgroups that the container made itself go with it', { skip }, async () => {
     const id = await fixture.create({});
@@ -238,15 +291,19 @@ describe('on the unified hierarchy alone', { skip: needsRoot }, () => {
     assert.equal(isDirectory(directory), false);
   });
 
-  test('the kernel tells of changes in cgroupfs by inotify, as memory.events needs it', { skip }, async () => {
-    const id = await fixture.create({});
-    let told = 0;
-    const watcher = watch(join(fixture.tree.primaryPlace(id).directory, 'cgroup.events'), () => told++);
-    try {
-      await fixture.run(id, 'sleep 1000');
-      await expectSoon('a notification', () => told > 0);
-    } finally {
-      watcher.close();
-    }
-  });
+  test(
+    'the kernel tells of changes in cgroupfs by inotify, as memory.events needs it',
+    { skip },
+    async () => {
+      const id = await fixture.create({});
+      let told = 0;
+      const watcher = watch(join(fixture.tree.primaryPlace(id).directory, 'cgroup.events'), () => told++);
+      try {
+        await fixture.run(id, 'sleep 1000');
+        await expectSoon('a notification', () => told > 0);
+      } finally {
+        watcher.close();
+      }
+    },
+  );
 });

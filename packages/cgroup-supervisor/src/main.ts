@@ -64,7 +64,8 @@ export function findHierarchies(mountRoot: string): Hierarchies {
   };
   if (found === undefined) return refuse(`no cgroup hierarchy is mounted at or below ${mountRoot}`);
   const readOnly = found.all.find((hierarchy) => hierarchy.readOnly);
-  if (readOnly !== undefined) return refuse(`the cgroup hierarchy at ${readOnly.mountPoint} is mounted read-only`);
+  if (readOnly !== undefined)
+    return refuse(`the cgroup hierarchy at ${readOnly.mountPoint} is mounted read-only`);
   return found;
 }
 

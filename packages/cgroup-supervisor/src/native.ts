@@ -23,7 +23,8 @@ let loaded: NativeCgroup | undefined;
 
 /** The addon, loaded at its first use. */
 export function nativeCgroup(): NativeCgroup {
-  const directory = process.env.GANTRY_NATIVE_DIR ?? fileURLToPath(new URL('../../../build/native/', import.meta.url));
+  const directory =
+    process.env.GANTRY_NATIVE_DIR ?? fileURLToPath(new URL('../../../build/native/', import.meta.url));
   loaded ??= createRequire(import.meta.url)(join(directory, 'cgroup-supervisor.node')) as NativeCgroup;
   return loaded;
 }

@@ -70,6 +70,7 @@ function parseRecord(path: string): CgroupRecord | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { id, name, image, createdAtMs } = value as Record<string, unknown>;
   if (typeof id !== 'string' || !isContainerId(id)) return undefined;
-  if (typeof name !== 'string' || typeof image !== 'string' || typeof createdAtMs !== 'number') return undefined;
+  if (typeof name !== 'string' || typeof image !== 'string' || typeof createdAtMs !== 'number')
+    return undefined;
   return Object.freeze({ id, name, image, createdAtMs });
 }

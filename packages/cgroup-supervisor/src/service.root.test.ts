@@ -70,7 +70,8 @@ describe('the service on the bus', { skip: needsRoot }, () => {
     await once(nats, 'exit');
     rmSync(directory, { recursive: true, force: true });
     const outer = config.cgroup_root.split('/')[0] ?? '';
-    for (const { mountPoint } of findHierarchies('/sys/fs/cgroup').all) removeIfEmpty(join(mountPoint, outer));
+    for (const { mountPoint } of findHierarchies('/sys/fs/cgroup').all)
+      removeIfEmpty(join(mountPoint, outer));
   });
 
   async function listing(): Promise<{ cgroups: readonly string[] }> {
@@ -100,15 +101,20 @@ describe('the service on the bus', { skip: needsRoot }, () => {
 
   test('bad requests are answered with a code and a sentence, and make nothing', async () => {
     const containerId = newContainerId();
-    const create = (init: object): Promise<unknown> => bus.call(methods.CreateCgroup, { containerId, ...init });
+    const create = (init: object): Promise<unknown> =>
+      bus.call(methods.CreateCgroup, { containerId, ...init });
     await assert.rejects(create({ resources: { memoryLimitBytes: 1000 } }), (error) => {
       assert.ok(isGantryError(error, 'invalid_argument'));
       assert.match(error.message, /^memory_limit_bytes 1000 is not allowed/);
       return true;
     });
-    await assert.rejects(create({ containerId: '../../etc' }), (error) => isGantryError(error, 'invalid_argument'));
+    await assert.rejects(create({ containerId: '../../etc' }), (error) =>
+      isGantryError(error, 'invalid_argument'),
+    );
     for (const method of [methods.GetUsage, methods.FreezeCgroup, methods.ListProcesses])
-      await assert.rejects(bus.call<object, object>(method, { containerId }), (error) => isGantryError(error, 'not_found'));
+      await assert.rejects(bus.call<object, object>(method, { containerId }), (error) =>
+        isGantryError(error, 'not_found'),
+      );
     assert.equal((await bus.call(methods.KillCgroup, { containerId })).killedCount, 0);
     assert.deepEqual((await listing()).cgroups, []);
   });
@@ -117,7 +123,7 @@ describe('the service on the bus', { skip: needsRoot }, () => {
     const ids = Array.from({ length: 7 }, newContainerId).sort();
     for (const containerId of ids) await bus.call(methods.CreateCgroup, { containerId });
     const seen: string[] = [];
-    for (let pageToken = ''; ; ) {
+    for (let pageToken = ''; ;) {
       const { usages, nextPageToken } = await bus.call(methods.ListUsage, { pageSize: 3, pageToken });
       seen.push(...usages.map((usage) => usage.containerId));
       if (nextPageToken === '') break;
@@ -138,22 +144,34 @@ describe('the service on the bus', { skip: needsRoot }, () => {
   test('an OOM kill is an event on the bus, is counted, and survives a restart of the service in the metrics', async () => {
     const containerId = newContainerId();
     const events: cgroup.OomEvent[] = [];
-    const unsubscribe = bus.subscribeEvents('cgroup-oom', cgroup.OomEventCodec, (event) => void events.push(event));
+    const unsubscribe = bus.subscribeEvents(
+      'cgroup-oom',
+      cgroup.OomEventCodec,
+      (event) => void events.push(event),
+    );
     const { cgroup: made } = await bus.call(methods.CreateCgroup, {
       containerId,
       resources: { memoryLimitBytes: 16 * mebibyte },
       name: 'greedy',
       image: 'busybox:1',
     });
-    const child = spawn('sh', ['-c', 'read go; head -c 50M /dev/zero | tail -c 50M > /dev/null'], { stdio: ['pipe', 'ignore', 'ignore'] });
-    for (const { directory: handle } of made?.paths ?? []) writeFileSync(join(handle?.path ?? '', 'cgroup.procs'), String(child.pid));
+    const child = spawn('sh', ['-c', 'read go; head -c 50M /dev/zero | tail -c 50M > /dev/null'], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
+    for (const { directory: handle } of made?.paths ?? [])
+      writeFileSync(join(handle?.path ?? '', 'cgroup.procs'), String(child.pid));
     child.stdin.end('go\n');
     await expectSoon('the event', () => events.length > 0);
     assert.equal(events[0]?.containerId, containerId);
     await service.stop();
     service = await startCgroupSupervisor(environment, config);
     const metrics = await (await fetch(`${service.metricsUrl}/metrics`)).text();
-    assert.match(metrics, new RegExp(`container_oom_events_total\\{id="[^"]*${containerId}",name="greedy",image="busybox:1"\\} [12]\n`));
+    assert.match(
+      metrics,
+      new RegExp(
+        `container_oom_events_total\\{id="[^"]*${containerId}",name="greedy",image="busybox:1"\\} [12]\n`,
+      ),
+    );
     assert.match(metrics, /gantry_cgroup_supervisor_cgroups 1\n/);
     const checked = spawnSync('promtool', ['check', 'metrics'], { input: metrics, encoding: 'utf8' });
     assert.equal(checked.stdout + checked.stderr, '');
@@ -164,7 +182,9 @@ describe('the service on the bus', { skip: needsRoot }, () => {
   test('the teardown is refused while a container has a cgroup, and then leaves nothing', async () => {
     const containerId = newContainerId();
     await bus.call(methods.CreateCgroup, { containerId });
-    await assert.rejects(bus.call(methods.TearDown, {}), (error) => isGantryError(error, 'failed_precondition'));
+    await assert.rejects(bus.call(methods.TearDown, {}), (error) =>
+      isGantryError(error, 'failed_precondition'),
+    );
     await bus.call(methods.DestroyCgroup, { containerId });
     await bus.call(methods.TearDown, {});
     await bus.call(methods.TearDown, {});

@@ -12,10 +12,15 @@ const largestPageSize = 1000;
 /** Usages read before others have a turn on the event loop. */
 const usagesPerTurn = 50;
 
-export function createHandlers(keeper: CgroupKeeper, metrics: SupervisorMetrics): Handlers<typeof cgroup.CgroupSupervisor> {
+export function createHandlers(
+  keeper: CgroupKeeper,
+  metrics: SupervisorMetrics,
+): Handlers<typeof cgroup.CgroupSupervisor> {
   return {
     async CreateCgroup({ containerId, resources, name, image, devicesJson }) {
-      return { cgroup: await keeper.create({ containerId, resources: resources ?? {}, name, image, devicesJson }) };
+      return {
+        cgroup: await keeper.create({ containerId, resources: resources ?? {}, name, image, devicesJson }),
+      };
     },
     async UpdateCgroup(request) {
       await keeper.update(request);
@@ -80,7 +85,11 @@ function page(
   { pageSize, pageToken }: { readonly pageSize: number; readonly pageToken: string },
 ): { readonly ids: readonly string[]; readonly next: string } {
   if (pageToken !== '' && !/^[0-9a-f]{64}$/.test(pageToken))
-    throw new GantryError({ code: 'invalid_argument', operation, message: 'page_token is not one that was handed out' });
+    throw new GantryError({
+      code: 'invalid_argument',
+      operation,
+      message: 'page_token is not one that was handed out',
+    });
   const size = Math.min(pageSize === 0 ? defaultPageSize : pageSize, largestPageSize);
   const rest = sorted.filter((id) => id > pageToken);
   const ids = rest.slice(0, size);

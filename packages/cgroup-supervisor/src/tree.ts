@@ -1,6 +1,12 @@
 import { dirname, join } from 'node:path';
 import { statSync } from 'node:fs';
-import { errnoName, readKernelFile, readKernelFileIfPresent, reasonOf, writeKernelFile } from './cgroup-files.js';
+import {
+  errnoName,
+  readKernelFile,
+  readKernelFileIfPresent,
+  reasonOf,
+  writeKernelFile,
+} from './cgroup-files.js';
 import { parseCpuList } from './cpu-list.js';
 import { childNames, isDirectory, makeDirectory, processesIn, removeTree } from './directories.js';
 import { homeOf, type Hierarchies, type Hierarchy } from './hierarchies.js';
@@ -77,13 +83,17 @@ export class CgroupTree {
   }
 
   shimPlaces(): readonly Place[] {
-    return this.#hierarchies.all.map((hierarchy) => ({ hierarchy, directory: shimsDirectory(this.layout, hierarchy) }));
+    return this.#hierarchies.all.map((hierarchy) => ({
+      hierarchy,
+      directory: shimsDirectory(this.layout, hierarchy),
+    }));
   }
 
   /** The hierarchy that answers for all: which processes a container has, and whether it exists. */
   primaryPlace(containerId: string): Place {
     const { unified, all } = this.#hierarchies;
-    const hierarchy = unified ?? homeOf(this.#hierarchies, 'pids') ?? homeOf(this.#hierarchies, 'memory') ?? all[0];
+    const hierarchy =
+      unified ?? homeOf(this.#hierarchies, 'pids') ?? homeOf(this.#hierarchies, 'memory') ?? all[0];
     if (hierarchy === undefined) throw new Error('there is no cgroup hierarchy');
     return { hierarchy, directory: containerDirectory(this.layout, hierarchy, containerId) };
   }
@@ -101,7 +111,8 @@ export class CgroupTree {
   list(): readonly string[] {
     const ids = new Set<string>();
     for (const hierarchy of this.#hierarchies.all)
-      for (const name of childNames(containersDirectory(this.layout, hierarchy))) if (isContainerId(name)) ids.add(name);
+      for (const name of childNames(containersDirectory(this.layout, hierarchy)))
+        if (isContainerId(name)) ids.add(name);
     return [...ids].sort();
   }
 
@@ -109,7 +120,8 @@ export class CgroupTree {
   tearDown(): readonly string[] {
     const living = this.list().map((id) => `container ${id}`);
     const shims = new Set(this.shimPlaces().flatMap(({ directory }) => processesIn(directory)));
-    if (shims.size > 0) living.push(`${shims.size} processes in the shims' cgroup (${[...shims].slice(0, 5).join(', ')})`);
+    if (shims.size > 0)
+      living.push(`${shims.size} processes in the shims' cgroup (${[...shims].slice(0, 5).join(', ')})`);
     if (living.length > 0) return living;
     const busy = this.#hierarchies.all
       .map((hierarchy) => rootDirectory(this.layout, hierarchy))
@@ -125,7 +137,9 @@ export class CgroupTree {
       const inTree =
         home === undefined
           ? undefined
-          : readKernelFileIfPresent(join(rootDirectory(this.layout, home), home.kind === 'v1' ? v1Name : v2Name));
+          : readKernelFileIfPresent(
+              join(rootDirectory(this.layout, home), home.kind === 'v1' ? v1Name : v2Name),
+            );
       const list = parseCpuList(inTree ?? readKernelFileIfPresent(fallback) ?? '0');
       return list === undefined || list.length === 0 ? [0] : list;
     };
@@ -162,11 +176,18 @@ export class CgroupTree {
   }
 }
 
-function withUnified(hierarchies: Hierarchies, controllersOf: (unified: Hierarchy) => readonly string[]): Hierarchies {
+function withUnified(
+  hierarchies: Hierarchies,
+  controllersOf: (unified: Hierarchy) => readonly string[],
+): Hierarchies {
   const { unified } = hierarchies;
   if (unified === undefined) return hierarchies;
   const enabled: Hierarchy = { ...unified, controllers: controllersOf(unified) };
-  return { ...hierarchies, unified: enabled, all: hierarchies.all.map((one) => (one === unified ? enabled : one)) };
+  return {
+    ...hierarchies,
+    unified: enabled,
+    all: hierarchies.all.map((one) => (one === unified ? enabled : one)),
+  };
 }
 
 function words(path: string): readonly string[] {
@@ -200,7 +221,8 @@ function enableController(unified: Hierarchy, level: string, controller: string)
       return undefined;
     } catch (error) {
       // Only the root of a namespace has both: the machine's root has no cgroup.type and is exempt from the rule.
-      const isOurRoot = level === unified.mountPoint && statSync(join(level, 'cgroup.type'), { throwIfNoEntry: false });
+      const isOurRoot =
+        level === unified.mountPoint && statSync(join(level, 'cgroup.type'), { throwIfNoEntry: false });
       if (errnoName(error) === 'EBUSY' && isOurRoot && attempt < 5) moveProcesses(level, join(level, 'init'));
       else return `the controller "${controller}" cannot be enabled in ${level}: ${reasonOf(error)}`;
     }

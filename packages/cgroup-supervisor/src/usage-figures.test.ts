@@ -16,7 +16,8 @@ test('v1 memory: the working set is usage less inactive file pages of the whole 
       'memory.limit_in_bytes': '9223372036854771712\n',
       'memory.failcnt': '3\n',
       'memory.oom_control': 'oom_kill_disable 0\nunder_oom 0\noom_kill 4\n',
-      'memory.stat': 'cache 1\ninactive_file 1\ntotal_cache 300\ntotal_rss 600\ntotal_inactive_file 250\ntotal_swap 7\n',
+      'memory.stat':
+        'cache 1\ninactive_file 1\ntotal_cache 300\ntotal_rss 600\ntotal_inactive_file 250\ntotal_swap 7\n',
     }),
   );
   assert.deepEqual(memory, {
@@ -57,21 +58,39 @@ test('v2 memory: the same figures from its own files', () => {
 });
 
 test('the working set is never negative', () => {
-  assert.equal(figures.memoryV2(from({ 'memory.current': '10', 'memory.stat': 'inactive_file 20\n' })).memoryWorkingSetBytes, 0);
+  assert.equal(
+    figures.memoryV2(from({ 'memory.current': '10', 'memory.stat': 'inactive_file 20\n' }))
+      .memoryWorkingSetBytes,
+    0,
+  );
 });
 
 test('CPU figures are nanoseconds on both versions', () => {
-  assert.deepEqual(figures.cpuTimeV1(from({ 'cpuacct.usage': '1500000000\n', 'cpuacct.stat': 'user 100\nsystem 50\n' })), {
-    cpuUsageNs: 1.5e9,
-    cpuUserNs: 1e9,
-    cpuSystemNs: 5e8,
-  });
-  assert.deepEqual(figures.cpuTimeV2(from({ 'cpu.stat': 'usage_usec 1500\nuser_usec 1000\nsystem_usec 500\nnr_periods 1\n' })), {
-    cpuUsageNs: 1.5e6,
-    cpuUserNs: 1e6,
-    cpuSystemNs: 5e5,
-  });
-  const limited = { cpuPeriods: 5, cpuThrottledPeriods: 2, cpuThrottledNs: 3000, cpuQuotaUs: 50_000, cpuPeriodUs: 100_000 };
+  assert.deepEqual(
+    figures.cpuTimeV1(from({ 'cpuacct.usage': '1500000000\n', 'cpuacct.stat': 'user 100\nsystem 50\n' })),
+    {
+      cpuUsageNs: 1.5e9,
+      cpuUserNs: 1e9,
+      cpuSystemNs: 5e8,
+    },
+  );
+  assert.deepEqual(
+    figures.cpuTimeV2(
+      from({ 'cpu.stat': 'usage_usec 1500\nuser_usec 1000\nsystem_usec 500\nnr_periods 1\n' }),
+    ),
+    {
+      cpuUsageNs: 1.5e6,
+      cpuUserNs: 1e6,
+      cpuSystemNs: 5e5,
+    },
+  );
+  const limited = {
+    cpuPeriods: 5,
+    cpuThrottledPeriods: 2,
+    cpuThrottledNs: 3000,
+    cpuQuotaUs: 50_000,
+    cpuPeriodUs: 100_000,
+  };
   assert.deepEqual(
     figures.cpuBandwidthV1(
       from({
@@ -85,7 +104,11 @@ test('CPU figures are nanoseconds on both versions', () => {
   );
   assert.deepEqual(
     figures.cpuBandwidthV2(
-      from({ 'cpu.stat': 'nr_periods 5\nnr_throttled 2\nthrottled_usec 3\n', 'cpu.max': '50000 100000\n', 'cpu.weight': '100\n' }),
+      from({
+        'cpu.stat': 'nr_periods 5\nnr_throttled 2\nthrottled_usec 3\n',
+        'cpu.max': '50000 100000\n',
+        'cpu.weight': '100\n',
+      }),
     ),
     { ...limited, cpuShares: 1024 },
   );
@@ -93,19 +116,35 @@ test('CPU figures are nanoseconds on both versions', () => {
 });
 
 test('block devices are counted one by one on both versions', () => {
-  const device = { major: 8, minor: 16, readBytes: 4096, writeBytes: 8192, readOperations: 1, writeOperations: 2 };
+  const device = {
+    major: 8,
+    minor: 16,
+    readBytes: 4096,
+    writeBytes: 8192,
+    readOperations: 1,
+    writeOperations: 2,
+  };
   assert.deepEqual(
     figures.blockDevicesV1(
       from({
-        'blkio.throttle.io_service_bytes_recursive': '8:16 Read 4096\n8:16 Write 8192\n8:16 Sync 0\n8:16 Total 12288\nTotal 12288\n',
+        'blkio.throttle.io_service_bytes_recursive':
+          '8:16 Read 4096\n8:16 Write 8192\n8:16 Sync 0\n8:16 Total 12288\nTotal 12288\n',
         'blkio.throttle.io_serviced_recursive': '8:16 Read 1\n8:16 Write 2\n8:16 Total 3\nTotal 3\n',
       }),
     ),
     [device],
   );
-  assert.deepEqual(figures.blockDevicesV2(from({ 'io.stat': '8:16 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n' })), [device]);
+  assert.deepEqual(
+    figures.blockDevicesV2(
+      from({ 'io.stat': '8:16 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n' }),
+    ),
+    [device],
+  );
 });
 
 test('no limit reads as 0 in every spelling of the kernel', () => {
-  assert.deepEqual(['max\n', '9223372036854771712\n', '-1\n', '', '4096\n'].map(parseLimit), [0, 0, 0, 0, 4096]);
+  assert.deepEqual(
+    ['max\n', '9223372036854771712\n', '-1\n', '', '4096\n'].map(parseLimit),
+    [0, 0, 0, 0, 4096],
+  );
 });

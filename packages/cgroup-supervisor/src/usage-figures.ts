@@ -1,5 +1,12 @@
 import { sharesFromWeight } from './cpu-weight.js';
-import { parseBlkio, parseIoStat, parseLimit, parseNamedNumbers, parseNumber, type BlockDeviceFigures } from './kernel-text.js';
+import {
+  parseBlkio,
+  parseIoStat,
+  parseLimit,
+  parseNamedNumbers,
+  parseNumber,
+  type BlockDeviceFigures,
+} from './kernel-text.js';
 
 /** Gives the text of a file of one cgroup; empty when there is no such file. */
 export type FileReader = (file: string) => string;

@@ -41,7 +41,12 @@ export function readUsage(tree: CgroupTree, containerId: string): cgroup.Usage |
     const directory = containerDirectory(layout, hierarchy, containerId);
     return (file) => readKernelFileIfPresent(join(directory, file)) ?? '';
   };
-  const from = <T>(controller: string, v1: (read: figures.FileReader) => T, v2: (read: figures.FileReader) => T, none: T): T => {
+  const from = <T>(
+    controller: string,
+    v1: (read: figures.FileReader) => T,
+    v2: (read: figures.FileReader) => T,
+    none: T,
+  ): T => {
     const home = homeOf(hierarchies, controller);
     if (home === undefined) return none;
     return (home.kind === 'v1' ? v1 : v2)(readerIn(home));
@@ -60,7 +65,10 @@ export function readUsage(tree: CgroupTree, containerId: string): cgroup.Usage |
     ...from('cpu', figures.cpuBandwidthV1, figures.cpuBandwidthV2, noBandwidth),
     ...from('memory', figures.memoryV1, figures.memoryV2, noMemory),
     ...from('pids', figures.pidsFigures, figures.pidsFigures, noPids),
-    blockDevices: [...from('blkio', figures.blockDevicesV1, () => [], []), ...from('io', () => [], figures.blockDevicesV2, [])],
+    blockDevices: [
+      ...from('blkio', figures.blockDevicesV1, () => [], []),
+      ...from('io', () => [], figures.blockDevicesV2, []),
+    ],
     frozen: freezerOf(tree, containerId)?.isFrozen() ?? false,
   };
 }
@@ -70,7 +78,9 @@ export function readOomKills(tree: CgroupTree, containerId: string): number | un
   const home = homeOf(tree.hierarchies, 'memory');
   if (home === undefined) return undefined;
   const directory = containerDirectory(tree.layout, home, containerId);
-  const text = readKernelFileIfPresent(join(directory, home.kind === 'v1' ? 'memory.oom_control' : 'memory.events'));
+  const text = readKernelFileIfPresent(
+    join(directory, home.kind === 'v1' ? 'memory.oom_control' : 'memory.events'),
+  );
   if (text === undefined) return undefined;
   return (home.kind === 'v1' ? figures.oomKillsV1 : figures.oomKillsV2)(() => text);
 }
