@@ -1,35 +1,38 @@
 // Run inside a node's network: tries subjects as one user of the bus and prints those that nats-server refused.
-//   bus-probe PORT publish|subscribe    {"seed", "subjects", "inboxPrefix"} on standard input
+//   bus-probe PORT    {"seed", "inboxPrefix", "publish": [...], "subscribe": [...]} on standard input
 import { readFileSync } from 'node:fs';
 import { connect, nkeyAuthenticator, type NatsConnection } from 'nats';
 
-const [port = '', verb = ''] = process.argv.slice(2);
-const { seed, subjects, inboxPrefix } = JSON.parse(readFileSync(0, 'utf8')) as {
-  seed: string;
-  subjects: string[];
-  inboxPrefix: string;
-};
+interface Trial {
+  readonly seed: string;
+  readonly inboxPrefix: string;
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+}
 
-async function tryAll(connection: NatsConnection): Promise<string[]> {
+const { seed, inboxPrefix, publish, subscribe } = JSON.parse(readFileSync(0, 'utf8')) as Trial;
+
+async function tryAll(connection: NatsConnection): Promise<{ publish: string[]; subscribe: string[] }> {
   const refused = new Set<string>();
   void (async () => {
     for await (const status of connection.status()) {
-      // "'Permissions Violation for Publish to "gantry..."'"
-      const context = (status as { permissionContext?: { subject?: string } }).permissionContext;
-      if (context?.subject !== undefined) refused.add(context.subject);
+      const context = (status as { permissionContext?: { operation?: string; subject?: string } })
+        .permissionContext;
+      if (context?.subject !== undefined) refused.add(`${context.operation} ${context.subject}`);
     }
   })();
-  for (const subject of subjects) {
-    if (verb === 'publish') connection.publish(subject);
-    else connection.subscribe(subject, { callback: () => undefined });
-  }
+  for (const subject of publish) connection.publish(subject);
+  for (const subject of subscribe) connection.subscribe(subject, { callback: () => undefined });
   await connection.flush();
   await new Promise((resolve) => setTimeout(resolve, 50));
-  return subjects.filter((subject) => refused.has(subject));
+  return {
+    publish: publish.filter((subject) => refused.has(`publish ${subject}`)),
+    subscribe: subscribe.filter((subject) => refused.has(`subscription ${subject}`)),
+  };
 }
 
 const connection = await connect({
-  servers: `127.0.0.1:${port}`,
+  servers: `127.0.0.1:${process.argv[2]}`,
   reconnect: false,
   inboxPrefix,
   ...(seed === '' ? {} : { authenticator: nkeyAuthenticator(Buffer.from(seed)) }),

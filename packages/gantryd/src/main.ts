@@ -72,7 +72,7 @@ async function end(node: RunningNode, how: Ending): Promise<number> {
   }
   const errors = await tearDownNode(node);
   for (const error of errors) complain(error);
-  // A service alone shares the directory with the others.
+  // Services alone share the directory: `gantryd --stop` empties it after the last.
   if (service === undefined && existsSync(config.run_dir)) emptyRunDirectory(config.run_dir);
   return errors.length === 0 ? 0 : 1;
 }

@@ -1,0 +1,137 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { writeArchive } from '@gantry/demo';
+import { BenchNode, boxImage } from './bench-node.js';
+import { withCleanup, type Cleanup } from './cleanup.js';
+import { makeLargeImage } from './large-image.js';
+import { describeMachine, findMissingPrograms } from './machine.js';
+import { parseOptions, usage, type Options } from './options.js';
+import { Bundle } from './peers/bundle-runtimes.js';
+import { measureNetavark } from './peers/netavark.js';
+import { Podman } from './peers/podman.js';
+import { pushLayout, startRegistry } from './registry.js';
+import { formatDocument, formatTable, listUnmet, type Report } from './report.js';
+import { findGaps, type Row } from './row.js';
+import { measureHundred } from './rows/hundred.js';
+import { measureIdleNode } from './rows/idle-node.js';
+import { measurePull, measureStartsDuringPull } from './rows/pull.js';
+import { measureRunCommand } from './rows/run-command.js';
+import { measureSandboxes } from './rows/sandbox.js';
+import { measureStarts } from './rows/start.js';
+import type { Session } from './session.js';
+import { openWorkplace, type Workplace } from './workplace.js';
+
+const began = performance.now();
+const progress = (text: string): void => {
+  process.stderr.write(`bench: ${((performance.now() - began) / 1000).toFixed(0).padStart(4)} s  ${text}\n`);
+};
+
+async function measureAll(cleanup: Cleanup, { repetitions }: Options): Promise<Report> {
+  const machine = await describeMachine();
+  const rows: Row[] = [];
+  const notes: string[] = [];
+  const note = (sentence: string): void => void notes.push(sentence);
+  const { settleMs, sandboxes } = repetitions;
+
+  progress('peers');
+  const workplace = await openWorkplace(cleanup);
+  const podman = await Podman.open(cleanup, workplace);
+  const archive = join(workplace.directory, 'box.tar');
+  writeArchive(archive, [boxImage]);
+  await podman.time(['load', '-q', '-i', archive]);
+  const bundle = await Bundle.make(podman.world, workplace);
+  const netavark = await measureNetavark(podman.world, workplace, Math.min(sandboxes, 50));
+
+  progress('a node of separate processes: idle');
+  const separate = await BenchNode.start(cleanup, workplace, 'separate');
+  rows.push(...(await measureIdleNode('separate', separate, podman, settleMs, note)));
+  await separate.stop();
+
+  progress('a node without a pool: sandboxes');
+  const poolless = await BenchNode.start(cleanup, workplace, 'one-process', 0);
+  rows.push(...(await measureSandboxes('cold', poolless, netavark, sandboxes)));
+  await poolless.stop();
+
+  progress('a node in one process: idle');
+  const node = await BenchNode.start(cleanup, workplace, 'one-process');
+  rows.push(...(await measureIdleNode('one-process', node, podman, settleMs, note)));
+  const session: Session = { cleanup, workplace, repetitions, podman, bundle, node, note };
+
+  progress('starts');
+  const starts = await measureStarts(session);
+  rows.push(...starts);
+  progress('sandboxes from the pool');
+  rows.push(...(await measureSandboxes('pool', node, netavark, sandboxes)));
+  progress('run --rm');
+  rows.push(...(await measureRunCommand(session)));
+  progress('a hundred');
+  rows.push(...(await measureHundred(session)));
+  progress('the large image');
+  await serveLargeImage(session, workplace);
+  progress('pulls');
+  rows.push(...(await measurePull(session)));
+  progress('starts during a pull');
+  rows.push(
+    ...(await measureStartsDuringPull(
+      session,
+      starts.find(({ id }) => id === 'start-p50')?.value ?? Number.NaN,
+    )),
+  );
+  await node.stop();
+  return { rows, notes, machine, date: new Date() };
+}
+
+async function serveLargeImage(
+  { cleanup, podman, node, repetitions, note }: Session,
+  workplace: Workplace,
+): Promise<void> {
+  const image = await makeLargeImage(join(workplace.directory, 'large'), repetitions.imageFiles);
+  await startRegistry(cleanup, workplace, podman.world);
+  await pushLayout(podman.world, image.directory);
+  await startRegistry(cleanup, workplace, node.node.network);
+  note(
+    `The large image: ${(image.compressedBytes / 1e6).toFixed(0)} MB compressed, ${(image.unpackedBytes / 1e6).toFixed(0)} MB of tar, ` +
+      `${image.files} files, 4 layers.`,
+  );
+}
+
+async function main(words: readonly string[]): Promise<number> {
+  let options: Options;
+  try {
+    options = parseOptions(words);
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n${usage}`);
+    return 2;
+  }
+  if (process.getuid?.() !== 0) {
+    console.error(
+      'npm run bench needs root: containers are made of mounts, namespaces and cgroups (try: sudo npm run bench)',
+    );
+    return 1;
+  }
+  const lacking = findMissingPrograms();
+  if (lacking.length > 0) {
+    console.error(
+      `not on this machine: ${lacking.join(', ')}; sh tools/install.sh build run test bench installs them`,
+    );
+    return 1;
+  }
+
+  const report = await withCleanup((cleanup) => measureAll(cleanup, options));
+  console.log(`\n${formatTable(report.rows).join('\n')}\n`);
+  for (const note of report.notes) console.log(note);
+  for (const line of listUnmet(report.rows)) console.log(`NOT MET: ${line}`);
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
+  const gaps = findGaps(report.rows);
+  if (gaps.length > 0) {
+    console.error(`not a whole table: ${gaps.join('; ')}`);
+    return 1;
+  }
+  if (options.output !== undefined) {
+    writeFileSync(options.output, formatDocument(report));
+    console.log(`written: ${options.output}`);
+  }
+  return 0;
+}
+
+process.exitCode = await main(process.argv.slice(2));
