@@ -3,9 +3,13 @@
 #include <archive.h>
 #include <locale.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <memory>
+#include <string_view>
 #include <thread>
 
 #include "chunk_queue.h"
@@ -83,11 +87,38 @@ Decompressed decompress(GrowingBlob& blob, ChunkQueue& queue, ProgressMeter& met
   return result;
 }
 
+// A link that is put before every tar and skipped again. libarchive (seen with 3.6) loses the pax target of a link whose own
+// header leaves it empty, as Go's does for names without any ASCII, unless it has read a target before.
+const std::array<char, 512>& primer() {
+  static const std::array<char, 512> header = [] {
+    std::array<char, 512> block{};
+    const auto put = [&block](size_t offset, std::string_view text) { std::copy(text.begin(), text.end(), block.begin() + offset); };
+    put(0, "primer");
+    put(100, "0000777");
+    put(108, "0000000");
+    put(116, "0000000");
+    put(124, "00000000000");
+    put(136, "00000000000");
+    put(156, "2");
+    put(157, "target");
+    put(257, std::string_view("ustar\00000", 8));
+    put(148, "        ");
+    unsigned sum = 0;
+    for (const char byte : block) sum += static_cast<unsigned char>(byte);
+    std::array<char, 8> text{};
+    std::snprintf(text.data(), text.size(), "%06o", sum);
+    put(148, std::string_view(text.data(), 7));
+    return block;
+  }();
+  return header;
+}
+
 // Feeds libarchive from the queue; keeps the buffer that it is reading from.
 struct TarFeed {
   ChunkQueue& queue;
   GrowingBlob& blob;
   std::optional<ChunkQueue::Chunk> current;
+  bool primed = false;
 
   bool next() {
     if (current) queue.putEmpty(std::move(*current));
@@ -96,6 +127,11 @@ struct TarFeed {
   }
   static la_ssize_t read(archive*, void* self, const void** block) {
     auto* feed = static_cast<TarFeed*>(self);
+    if (!feed->primed) {
+      feed->primed = true;
+      *block = primer().data();
+      return static_cast<la_ssize_t>(primer().size());
+    }
     if (!feed->next()) return 0;
     *block = feed->current->bytes.get();
     return static_cast<la_ssize_t>(feed->current->length);
@@ -118,10 +154,11 @@ void writeTree(TarFeed& feed, TreeWriter& writer) {
   const PlainLocale locale;
   const std::unique_ptr<archive, int (*)(archive*)> source(archive_read_new(), archive_read_free);
   archive_read_support_format_tar(source.get());
-  archive_read_support_format_empty(source.get());
-  if (archive_read_open(source.get(), &feed, nullptr, TarFeed::read, nullptr) != ARCHIVE_OK) failArchive(source.get());
+  archive_entry* entry = nullptr;
+  if (archive_read_open(source.get(), &feed, nullptr, TarFeed::read, nullptr) != ARCHIVE_OK ||
+      archive_read_next_header(source.get(), &entry) != ARCHIVE_OK)
+    failArchive(source.get());
   for (;;) {
-    archive_entry* entry = nullptr;
     const int status = archive_read_next_header(source.get(), &entry);
     if (status == ARCHIVE_EOF) break;
     if (status != ARCHIVE_OK && !(status == ARCHIVE_WARN && isNameWarning(archive_error_string(source.get()))))
@@ -161,7 +198,7 @@ ExtractResult ExtractJob::run(const std::function<void(uint64_t)>& progress) {
   TreeWriter writer(std::move(*root_), kind_);
   std::optional<Failure> failure;
   try {
-    TarFeed feed{queue, blob_, std::nullopt};
+    TarFeed feed{queue, blob_, std::nullopt, false};
     writeTree(feed, writer);
   } catch (Failure& caught) {
     failure = blob_.cancelled() ? Failure{FailureKind::kCancelled, "cancelled", 0, {}} : std::move(caught);
