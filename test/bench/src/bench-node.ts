@@ -27,6 +27,7 @@ export interface DriverRun<T> {
 /** A node of Gantry as it is installed (pool of 16), on tmpfs, in a network namespace of its own. */
 export class BenchNode {
   readonly node: TestNode;
+  #isGone = false;
 
   private constructor(node: TestNode) {
     this.node = node;
@@ -40,14 +41,22 @@ export class BenchNode {
       // Ids enough for a hundred containers, the pool, and those that are being cleaned up.
       config: { network_manager: { pool_size: poolSize, id_base: 0x50000000, id_ranges: 1024 } },
     });
-    cleanup.defer(`the node in ${node.directory}`, () => node.destroy());
-    return new BenchNode(node);
+    const benchNode = new BenchNode(node);
+    cleanup.defer(`the node in ${node.directory}`, () => benchNode.#destroy());
+    return benchNode;
   }
 
   /** Takes the node down as a user does; fails when something of it is left. */
   async stop(): Promise<void> {
     const state = await this.node.stop();
     assertNothingLeft(state, this.node);
+    await this.#destroy();
+  }
+
+  /** Once: the node's slot may be another's afterwards. */
+  async #destroy(): Promise<void> {
+    if (this.#isGone) return;
+    this.#isGone = true;
     await this.node.destroy();
   }
 

@@ -67,7 +67,7 @@ async function measureAll(cleanup: Cleanup, { repetitions }: Options): Promise<R
   progress('a hundred');
   rows.push(...(await measureHundred(session)));
   progress('the large image');
-  await serveLargeImage(session, workplace);
+  const stopRegistry = await serveLargeImage(session, workplace);
   progress('pulls');
   rows.push(...(await measurePull(session)));
   progress('starts during a pull');
@@ -77,6 +77,7 @@ async function measureAll(cleanup: Cleanup, { repetitions }: Options): Promise<R
       starts.find(({ id }) => id === 'start-p50')?.value ?? Number.NaN,
     )),
   );
+  await stopRegistry();
   await node.stop();
   return { rows, notes, machine, date: new Date() };
 }
@@ -84,15 +85,16 @@ async function measureAll(cleanup: Cleanup, { repetitions }: Options): Promise<R
 async function serveLargeImage(
   { cleanup, podman, node, repetitions, note }: Session,
   workplace: Workplace,
-): Promise<void> {
+): Promise<() => Promise<void>> {
   const image = await makeLargeImage(join(workplace.directory, 'large'), repetitions.imageFiles);
   await startRegistry(cleanup, workplace, podman.world);
   await pushLayout(podman.world, image.directory);
-  await startRegistry(cleanup, workplace, node.node.network);
+  const stop = await startRegistry(cleanup, workplace, node.node.network);
   note(
     `The large image: ${(image.compressedBytes / 1e6).toFixed(0)} MB compressed, ${(image.unpackedBytes / 1e6).toFixed(0)} MB of tar, ` +
       `${image.files} files, 4 layers.`,
   );
+  return stop;
 }
 
 async function main(words: readonly string[]): Promise<number> {

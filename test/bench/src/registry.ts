@@ -17,8 +17,12 @@ const address = '127.0.0.1:5000';
 /** Reference of the large image, as both sides pull it. */
 export const largeReference = `${address}/bench/large:latest`;
 
-/** Starts Debian's registry on the loopback of a network. All of them serve the same directory. */
-export async function startRegistry(cleanup: Cleanup, workplace: Workplace, network: Network): Promise<void> {
+/** Starts Debian's registry on the loopback of a network; resolves with what stops it. All serve the same directory. */
+export async function startRegistry(
+  cleanup: Cleanup,
+  workplace: Workplace,
+  network: Network,
+): Promise<() => Promise<void>> {
   const directory = join(workplace.directory, 'registry');
   const config = join(workplace.directory, 'registry.yml');
   mkdirSync(directory, { recursive: true });
@@ -33,14 +37,18 @@ http: { addr: "${address}" }
   const [program, words] = network.wrap('docker-registry', ['serve', config]);
   const child = spawn(program, words, { stdio: 'ignore', detached: true });
   const ended = once(child, 'close');
-  cleanup.defer('the registry', async () => {
+  const stop = async (): Promise<void> => {
     // A group: where nsenter has forked, the registry is its child.
-    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGTERM');
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+      process.kill(-child.pid, 'SIGTERM');
+    }
     await ended;
-  });
+  };
+  cleanup.defer('the registry', stop);
   await eventually('the registry answers', () =>
     network.mustRun('busybox', ['wget', '-q', '-O', '-', `http://${address}/v2/`]).then(() => true),
   );
+  return stop;
 }
 
 /** Copies an OCI layout into the registry that serves this network, layers as they are. */

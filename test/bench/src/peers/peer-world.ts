@@ -20,7 +20,9 @@ if [ -d /sys/fs/cgroup/unified ]; then mount -t tmpfs tmpfs /sys/fs/cgroup/unifi
 ip link set lo up
 mkdir -p /run/netns
 echo ready
-read -r _ || true
+# A child to wait for: pid 1 reaps orphans only while it waits.
+cat >/dev/null
+exit 0
 `;
 
 export class PeerWorld {

@@ -60,9 +60,12 @@ runroot = "${directory}/run"
     return ['run', `--cgroup-parent=${this.#cgroupParent}`, ...words];
   }
 
-  /** Memory of each monitor process. */
-  readMonitors(): ProcessMemory[] {
-    return this.world.findProcesses('conmon').map(readMemory);
+  /** Memory of the monitor processes of so many containers, when those of earlier containers have ended. */
+  readMonitors(count: number): Promise<ProcessMemory[]> {
+    return eventually(`there are ${count} conmon`, () => {
+      const pids = this.world.findProcesses('conmon');
+      return pids.length === count && pids.map(readMemory);
+    });
   }
 
   /** Memory of podman's service process when nobody asks anything of it. */

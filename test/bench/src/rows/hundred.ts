@@ -65,9 +65,7 @@ async function runPodman(
   const started = await inParallel(names, (name) =>
     podman.time(podman.runWords('-d', '--name', name, boxImage.reference, 'sleep', '100000')),
   );
-  const monitors = podman.readMonitors();
-  if (monitors.length !== count)
-    throw new Error(`${monitors.length} conmon for ${count} containers of podman`);
+  const monitors = await podman.readMonitors(count);
   // -t 0: sleep as pid 1 ignores SIGTERM, and podman would wait ten seconds for each.
   const removed = await inParallel(names, (name) => podman.time(['rm', '-f', '-t', '0', name]));
   return { started, removed, monitorKiB: median(monitors.map(({ privateKiB }) => privateKiB)) };
