@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { packTar, type TarEntry } from './tar.js';
 
 /** The part of an image configuration that containers take over (OCI image-spec, config.md). */
@@ -29,7 +29,16 @@ export interface ImageSource {
   /** Bottom first. */
   readonly layers: readonly (readonly TarEntry[])[];
   readonly defaults: ImageDefaults;
+  /** gzip when absent. */
+  readonly compression?: keyof typeof compressions;
 }
+
+/** Suffix of the layer's media type, and how it is made. */
+const compressions = {
+  gzip: { suffix: '+gzip', compress: (archive: Buffer) => gzipSync(archive, { level: 1 }) },
+  zstd: { suffix: '+zstd', compress: (archive: Buffer) => zstdCompressSync(archive) },
+  none: { suffix: '', compress: (archive: Buffer) => archive },
+} as const;
 
 interface Descriptor {
   readonly mediaType: string;
@@ -46,7 +55,8 @@ export function buildLayout(images: readonly ImageSource[]): Map<string, Buffer>
     files.set(`blobs/sha256/${digest}`, content);
     return { mediaType, digest: `sha256:${digest}`, size: content.length };
   };
-  const manifests = images.map(({ reference, layers, defaults }) => {
+  const manifests = images.map(({ reference, layers, defaults, compression = 'gzip' }) => {
+    const { suffix, compress } = compressions[compression];
     const archives = layers.map(packTar);
     const config = addBlob(
       'application/vnd.oci.image.config.v1+json',
@@ -66,7 +76,7 @@ export function buildLayout(images: readonly ImageSource[]): Map<string, Buffer>
         mediaType: 'application/vnd.oci.image.manifest.v1+json',
         config,
         layers: archives.map((archive) =>
-          addBlob('application/vnd.oci.image.layer.v1.tar+gzip', gzipSync(archive, { level: 1 })),
+          addBlob(`application/vnd.oci.image.layer.v1.tar${suffix}`, compress(archive)),
         ),
       }),
     );

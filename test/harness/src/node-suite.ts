@@ -109,6 +109,8 @@ export function describeOnNode(
           assert.fail(`something is left behind:\n${describeDifferences(reference, now)}`);
         }
       });
+      define(getNode, mode);
+      // Last: what the tests themselves started is ended by then.
       after(async () => {
         if (node === undefined) return;
         try {
@@ -117,7 +119,6 @@ export function describeOnNode(
           await node.destroy();
         }
       });
-      define(getNode, mode);
     });
   }
 }

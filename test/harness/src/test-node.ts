@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeArchive, type ImageSource } from '@gantry/demo';
-import { runCommand, type CommandOptions, type CommandResult } from './command.js';
+import { mustRun, runCommand, type CommandOptions, type CommandResult } from './command.js';
 import { readHostState, type HostState, type Territory } from './host-state.js';
 import { boxImage } from './images.js';
 import { NetworkNamespace } from './network-namespace.js';
@@ -90,6 +90,17 @@ export class TestNode {
       options.outside === true ? await NetworkNamespace.create(`gantry-test-${slot.number}-out`) : undefined;
     const node = new TestNode(options, slot, network, outside);
     try {
+      if (options.stateSize !== undefined) {
+        mkdirSync(node.stateDirectory);
+        await mustRun('mount', [
+          '-t',
+          'tmpfs',
+          '-o',
+          `size=${options.stateSize}`,
+          'tmpfs',
+          node.stateDirectory,
+        ]);
+      }
       if (outside !== undefined) {
         await network.connect(outside, '192.0.2.1/24', '192.0.2.2/24');
         await network.mustRun('ip', ['route', 'add', 'default', 'via', '192.0.2.2']);
@@ -250,8 +261,10 @@ export class TestNode {
     return facts;
   }
 
-  readState(): Promise<HostState> {
-    return readHostState(this.territory);
+  async readState(): Promise<HostState> {
+    const state = await readHostState(this.territory);
+    // The file system of `stateSize` is the test's, not the node's.
+    return { ...state, mounts: state.mounts.filter((mount) => mount !== this.stateDirectory) };
   }
 
   readLogs(): string {
@@ -314,6 +327,7 @@ export class TestNode {
   /** Takes everything back by force, whatever state it is in. Never fails: a failed test has said enough. */
   async destroy(): Promise<void> {
     await this.#killEverything();
+    await runCommand('umount', ['-l', this.stateDirectory]);
     await this.network.remove();
     await this.outside?.remove();
     rmSync(this.directory, { recursive: true, force: true });
