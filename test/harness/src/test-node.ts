@@ -36,6 +36,8 @@ export interface TestNodeOptions {
   readonly config?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /** Give the node's network an outside: 192.0.2.1 here, 192.0.2.2 there. */
   readonly outside?: boolean;
+  /** Put the state directory on a file system of this size, "16m", which can then be full. */
+  readonly stateSize?: string;
   /** Where the node's directory is made; /var/tmp when absent. */
   readonly parentDirectory?: string;
 }
