@@ -129,7 +129,7 @@ static void join_shim_cgroup(struct cursor *body) {
   close(directory);
 }
 
-static uint64_t start_ticks(pid_t pid) {
+uint64_t process_start_ticks(pid_t pid) {
   char path[64], text[1024];
   snprintf(path, sizeof path, "/proc/%d/stat", pid);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -151,7 +151,7 @@ static void prepare_exec_target(struct prepared *prepared, struct cursor *body) 
   prepared->target_pidfd = sys_pidfd_open(pid);
   if (prepared->target_pidfd < 0) fail("open container process", "");
   // A pid that was given to another process in the meantime started at another time.
-  if (start_ticks(pid) != ticks) fail_with(ESRCH, "open container process", "");
+  if (process_start_ticks(pid) != ticks) fail_with(ESRCH, "open container process", "");
 }
 
 void prepare(struct prepared *prepared, const struct plan *plan) {

@@ -27,10 +27,11 @@ static void write_record(const char *name, const char *text, int length) {
 }
 
 void write_start_record(uint32_t attempt, const struct started *started) {
-  char text[256];
+  char text[320];
   int length = snprintf(text, sizeof text,
-                        "{\"version\":%d,\"attempt\":%u,\"pid\":%d,\"shim_pid\":%d,\"started_unix_nanos\":\"%lld\"}\n",
-                        RECORD_VERSION, attempt, started->pid, getpid(), (long long)started->started_unix_nanos);
+                        "{\"version\":%d,\"attempt\":%u,\"pid\":%d,\"shim_pid\":%d,\"started_unix_nanos\":\"%lld\",\"pid_start_ticks\":\"%llu\"}\n",
+                        RECORD_VERSION, attempt, started->pid, getpid(), (long long)started->started_unix_nanos,
+                        (unsigned long long)process_start_ticks(started->pid));
   write_record("start.json", text, length);
 }
 

@@ -74,6 +74,8 @@ int sync_receive(int sync, struct sync_message *message, int *fds, int *fd_count
 
 // --- prepare.c (shim, host namespaces)
 void prepare(struct prepared *prepared, const struct plan *plan);
+// Field 22 of /proc/<pid>/stat; tells a process from a later one with its pid. 0: no such process.
+uint64_t process_start_ticks(pid_t pid);
 void release_prepared(struct prepared *prepared);
 
 // --- launch.c

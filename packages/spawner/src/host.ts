@@ -1,0 +1,65 @@
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { release } from 'node:os';
+import { parseHierarchies } from './cgroup-mounts.js';
+import type { HostFacts } from './container-plan.js';
+
+/** Namespaces as /proc/<pid>/ns names them. */
+export const NAMESPACE_KINDS = ['user', 'mnt', 'net', 'pid', 'ipc', 'uts', 'cgroup', 'time'] as const;
+
+/** The node of the host for a device number, by way of sysfs. */
+function findDevice(type: 'c' | 'b', major: number, minor: number): string | undefined {
+  try {
+    const uevent = readFileSync(`/sys/dev/${type === 'c' ? 'char' : 'block'}/${major}:${minor}/uevent`, 'utf8');
+    const name = /^DEVNAME=(.+)$/m.exec(uevent)?.[1];
+    if (name === undefined) return undefined;
+    const path = realpathSync(`/dev/${name}`);
+    const status = statSync(path);
+    const isKind = type === 'c' ? status.isCharacterDevice() : status.isBlockDevice();
+    return isKind && status.rdev === makeDevice(major, minor) ? path : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** glibc's makedev. */
+function makeDevice(major: number, minor: number): number {
+  return Number(
+    ((BigInt(major) & 0xfffff000n) << 32n) |
+      ((BigInt(major) & 0xfffn) << 8n) |
+      ((BigInt(minor) & 0xffffff00n) << 12n) |
+      (BigInt(minor) & 0xffn),
+  );
+}
+
+export function readHostFacts(): HostFacts {
+  return { hierarchies: parseHierarchies(readFileSync('/proc/self/mountinfo', 'utf8')), findDevice };
+}
+
+/** Unique to this boot: pids and handles of another mean nothing. */
+export function readBootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}
+
+export interface KernelReport {
+  readonly kernel: string;
+  readonly namespaces: readonly string[];
+  /** Sentences. */
+  readonly missing: readonly string[];
+}
+
+const CAP_SYS_RESOURCE = 24n;
+
+export function reportKernel(): KernelReport {
+  const namespaces = NAMESPACE_KINDS.filter((kind) => existsSync(`/proc/self/ns/${kind}`));
+  const missing = NAMESPACE_KINDS.filter((kind) => !namespaces.includes(kind)).map(
+    (kind) => `the kernel has no ${kind} namespaces`,
+  );
+  const status = readFileSync('/proc/self/status', 'utf8');
+  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
+  if (((effective >> CAP_SYS_RESOURCE) & 1n) === 0n)
+    missing.push('no CAP_SYS_RESOURCE: hard resource limits cannot be raised, nor oom_score_adj lowered');
+  if (!/^Seccomp:/m.test(status)) missing.push('the kernel has no seccomp filters');
+  const filesystems = readFileSync('/proc/filesystems', 'utf8');
+  if (!/\boverlay$/m.test(filesystems)) missing.push('the overlay file system is not loaded');
+  return { kernel: release(), namespaces, missing };
+}

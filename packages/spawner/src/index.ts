@@ -1,0 +1,2 @@
+export { spawnerConfigSchema, type SpawnerConfig } from './config.js';
+export { startSpawner } from './main.js';

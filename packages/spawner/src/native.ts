@@ -1,0 +1,54 @@
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export interface NativeSeccompProfile {
+  readonly defaultAction: number;
+  readonly architectures: readonly string[];
+  readonly rules: readonly {
+    readonly syscall: string;
+    readonly action: number;
+    readonly conditions: readonly {
+      readonly argument: number;
+      readonly comparison: number;
+      readonly value: bigint;
+      readonly valueTwo: bigint;
+    }[];
+  }[];
+}
+
+/** native/binding.cc. Failures are NativeError. */
+export interface NativeSpawner {
+  /** A sealed copy of the shim's binary in memory; a descriptor owned by the caller. */
+  loadShim(path: string): number;
+  /** Starts a shim; `controlFd` is a connected socket, its first frame says whether the start succeeded. */
+  startShim(imageFd: number, plan: Uint8Array, lockFd: number, label: string): { readonly pid: number; readonly controlFd: number };
+  /** The lock's descriptor, or null when another process holds it. */
+  lockFile(path: string): number | null;
+  /** True once the child is reaped, or is none of ours. */
+  reapChild(pid: number): boolean;
+  /** False when the process that started at these ticks is gone; 0n takes any. */
+  signalProcess(pid: number, startTicks: bigint, signal: number): boolean;
+  compileSeccomp(profile: NativeSeccompProfile): { readonly program: Uint8Array; readonly unknownSyscalls: number };
+}
+
+/** What the addon throws. */
+export interface NativeError extends Error {
+  readonly stage: string;
+  readonly errno: number;
+  readonly path: string;
+}
+
+export function isNativeError(error: unknown): error is NativeError {
+  return error instanceof Error && 'stage' in error && 'errno' in error;
+}
+
+/** Directory of the addon and the shim. */
+export function nativeDirectory(): string {
+  return process.env.GANTRY_NATIVE_DIR ?? fileURLToPath(new URL('../../../build/native/', import.meta.url));
+}
+
+/** Loads the addon. */
+export function loadNative(directory: string = nativeDirectory()): NativeSpawner {
+  return createRequire(import.meta.url)(join(directory, 'spawner.node')) as NativeSpawner;
+}

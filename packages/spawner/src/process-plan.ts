@@ -1,0 +1,97 @@
+import { CAPABILITIES, type RuntimeProcess, type RuntimeRlimit } from '@gantry/oci';
+import { planTag, type PlanWriter } from './plan-format.js';
+import { refuse, withoutNul } from './refusal.js';
+
+/** asm-generic/resource.h, the same on x86-64 and arm64. */
+const RLIMITS: ReadonlyMap<string, number> = new Map(
+  [
+    'CPU', 'FSIZE', 'DATA', 'STACK', 'CORE', 'RSS', 'NPROC', 'NOFILE',
+    'MEMLOCK', 'AS', 'LOCKS', 'SIGPENDING', 'MSGQUEUE', 'NICE', 'RTPRIO', 'RTTIME',
+  ].map((name, number) => [`RLIMIT_${name}`, number]),
+); // prettier-ignore
+
+const INFINITY = (1n << 64n) - 1n;
+const DEFAULT_UMASK = 0o022;
+const LARGEST_ID = 0xfffffffe;
+
+const UNSUPPORTED_PROCESS_KEYS = ['apparmorProfile', 'selinuxLabel', 'scheduler', 'ioPriority', 'execCPUAffinity'] as const;
+
+function limitValue(value: number, type: string): bigint {
+  if (!(value >= 0)) refuse(`process.rlimits has ${type} with a limit that is not a number from 0 up`);
+  return value >= 2 ** 64 ? INFINITY : BigInt(Math.trunc(value));
+}
+
+function idOf(value: unknown, what: string): number {
+  if (!Number.isInteger(value) || (value as number) < 0 || (value as number) > LARGEST_ID)
+    refuse(`${what} is ${JSON.stringify(value)}, which is not a user or group id`);
+  return value as number;
+}
+
+function capabilityMask(names: readonly string[] | undefined, set: string): bigint {
+  let mask = 0n;
+  for (const name of names ?? []) {
+    const number = CAPABILITIES.indexOf(name);
+    if (number < 0) refuse(`process.capabilities.${set} has ${JSON.stringify(name)}, which is not a capability`);
+    mask |= 1n << BigInt(number);
+  }
+  return mask;
+}
+
+function writeRlimits(plan: PlanWriter, rlimits: readonly RuntimeRlimit[]): void {
+  const seen = new Set<string>();
+  for (const { type, soft, hard } of rlimits) {
+    const resource = RLIMITS.get(type) ?? refuse(`process.rlimits has ${JSON.stringify(type)}, which is not a resource limit`);
+    if (seen.has(type)) refuse(`process.rlimits has ${type} twice`);
+    seen.add(type);
+    if (soft > hard) refuse(`process.rlimits has ${type} with a soft limit above its hard one`);
+    plan.add(planTag.rlimit, (record) => record.u32(resource).u64(limitValue(soft, type)).u64(limitValue(hard, type)));
+  }
+}
+
+/** The part of a plan that is the same for a container's first process and an exec. */
+export function writeProcess(plan: PlanWriter, process: RuntimeProcess, seccomp: Uint8Array | undefined): void {
+  for (const key of UNSUPPORTED_PROCESS_KEYS) {
+    const value: unknown = process[key];
+    if (value !== undefined && value !== null && value !== '') refuse(`process.${key} is not supported`);
+  }
+  const args = (process.args ?? []).map((argument) => withoutNul(argument, 'process.args'));
+  if (args.length === 0) refuse('process.args is empty');
+  if (args[0] === '') refuse('process.args[0] is empty');
+  if (typeof process.cwd !== 'string' || !process.cwd.startsWith('/'))
+    refuse(`process.cwd is ${JSON.stringify(process.cwd)}, which is not an absolute path`);
+  if (process.user === undefined) refuse('process.user is missing');
+  const { uid, gid, umask, additionalGids = [] } = process.user;
+  if (additionalGids.length > 1024) refuse('process.user.additionalGids has more than 1024 groups');
+  const sets = process.capabilities ?? {};
+
+  plan
+    .add(planTag.arguments, (record) => record.strings(args))
+    .add(planTag.environment, (record) => record.strings((process.env ?? []).map((pair) => withoutNul(pair, 'process.env'))))
+    .add(planTag.workingDirectory, (record) => record.string(withoutNul(process.cwd, 'process.cwd')))
+    .add(planTag.user, (record) => {
+      record
+        .u32(idOf(uid, 'process.user.uid'))
+        .u32(idOf(gid, 'process.user.gid'))
+        .u32((umask ?? DEFAULT_UMASK) & 0o777)
+        .u32(additionalGids.length);
+      for (const group of additionalGids) record.u32(idOf(group, 'process.user.additionalGids'));
+    })
+    .add(planTag.capabilities, (record) =>
+      record
+        .u64(capabilityMask(sets.bounding, 'bounding'))
+        .u64(capabilityMask(sets.effective, 'effective'))
+        .u64(capabilityMask(sets.inheritable, 'inheritable'))
+        .u64(capabilityMask(sets.permitted, 'permitted'))
+        .u64(capabilityMask(sets.ambient, 'ambient')),
+    );
+  writeRlimits(plan, process.rlimits ?? []);
+  const { oomScoreAdj, consoleSize } = process;
+  if (oomScoreAdj !== undefined) {
+    if (!Number.isInteger(oomScoreAdj) || Math.abs(oomScoreAdj) > 1000)
+      refuse(`process.oomScoreAdj is ${oomScoreAdj}, which is not from -1000 to 1000`);
+    plan.add(planTag.oomScoreAdj, (record) => record.u32(oomScoreAdj));
+  }
+  if (process.terminal === true && consoleSize !== undefined)
+    plan.add(planTag.window, (record) => record.u32(consoleSize.height).u32(consoleSize.width));
+  if (seccomp !== undefined) plan.add(planTag.seccomp, (record) => record.u32(0).bytes(seccomp));
+}

@@ -1,0 +1,366 @@
+import type { RuntimeProcess, RuntimeSpec } from '@gantry/oci';
+import { GantryError, type Init, type spawn } from '@gantry/protocol';
+import type { Logger } from 'pino';
+import { compileContainer, planNamespaces, type ContainerInput, type Handle, type HostFacts } from './container-plan.js';
+import { compileExec } from './exec-plan.js';
+import { readBootId, readHostFacts } from './host.js';
+import { KeyedQueue } from './keyed-queue.js';
+import type { NativeSpawner } from './native.js';
+import { SpecRefusal } from './refusal.js';
+import { type AttemptRecord, type ExitRecord, type ProcessDirectory, RuntimeRecords, type StartRecord } from './runtime-records.js';
+import { type CompiledSeccomp, SeccompCompiler } from './seccomp.js';
+import { ShimLauncher } from './shim-launcher.js';
+import { startError } from './start-failure.js';
+import { StartWaiters } from './start-waiters.js';
+import { SupervisedProcess } from './supervised-process.js';
+
+/** A container that was started, whether it still runs or not. */
+export interface Container {
+  readonly id: string;
+  readonly attempt: number;
+  readonly main: SupervisedProcess;
+  readonly execs: Map<string, SupervisedProcess>;
+}
+
+export interface ExitNotice {
+  readonly containerId: string;
+  /** Empty for the container's first process. */
+  readonly execId: string;
+  readonly attempt: number;
+  readonly exit: ExitRecord;
+}
+
+export interface SpawnerOptions {
+  readonly runDirectory: string;
+  readonly native: NativeSpawner;
+  readonly logger: Logger;
+  readonly onExit: (notice: ExitNotice) => void;
+}
+
+/** Exited execs that a container remembers; a health check makes thousands. */
+const MOST_EXITED_EXECS = 64;
+
+function presentHandle(handle: { path: string; device: number; inode: number } | undefined): Handle | undefined {
+  return handle === undefined || handle.path === '' ? undefined : handle;
+}
+
+function parseJson<T>(bytes: Uint8Array, what: string, operation: string, id: string): T {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
+    if (typeof value === 'object' && value !== null) return value as T;
+  } catch {
+    // Told below.
+  }
+  throw new GantryError({ code: 'invalid_argument', operation, object: id, message: `${what} of ${id} is not a JSON object` });
+}
+
+/** Starts, knows and forgets containers. Holds nothing that `<run_dir>/containers` and the shims do not know better. */
+export class Spawner {
+  readonly waiters = new StartWaiters();
+  readonly #options: SpawnerOptions;
+  readonly #records: RuntimeRecords;
+  readonly #launcher: ShimLauncher;
+  readonly #seccomp: SeccompCompiler;
+  readonly #host: HostFacts;
+  readonly #bootId = readBootId();
+  readonly #queue = new KeyedQueue();
+  readonly #containers = new Map<string, Container>();
+
+  constructor(options: SpawnerOptions) {
+    this.#options = options;
+    this.#records = new RuntimeRecords(options.runDirectory);
+    this.#launcher = new ShimLauncher(options.native);
+    this.#seccomp = new SeccompCompiler(options.native);
+    this.#host = readHostFacts();
+  }
+
+  /** Takes up what an earlier life left: reconnects to shims, reads exit records, undoes starts that never came to be. */
+  async adopt(): Promise<void> {
+    await Promise.all(this.#records.listContainers().map((id) => this.#queue.run(id, () => this.#adoptContainer(id))));
+  }
+
+  list(): readonly Container[] {
+    return [...this.#containers.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  find(id: string): Container | undefined {
+    return this.#containers.get(id);
+  }
+
+  async start(request: spawn.StartContainerRequest): Promise<Container> {
+    const id = request.containerId;
+    return this.#queue.run(id, async () => {
+      try {
+        const container = await this.#startAttempt(request);
+        this.waiters.started(id, container);
+        return container;
+      } catch (error) {
+        this.waiters.failed(id, request.attempt, error);
+        throw error;
+      }
+    });
+  }
+
+  async startExec(request: spawn.StartExecRequest): Promise<SupervisedProcess> {
+    return this.#queue.run(`${request.containerId}/${request.execId}`, () => this.#startExec(request));
+  }
+
+  /** Forgets an exited container. Forgetting what is not known is done already. */
+  async forget(id: string): Promise<void> {
+    await this.#queue.run(id, async () => {
+      const container = this.#containers.get(id);
+      if (container !== undefined && container.main.exit === undefined)
+        throw new GantryError({
+          code: 'failed_precondition',
+          operation: 'DeleteContainer',
+          object: id,
+          message: `container ${id} is running`,
+        });
+      this.#containers.delete(id);
+      container?.main.leave();
+      for (const exec of container?.execs.values() ?? []) exec.leave();
+      this.#records.container(id).remove();
+    });
+  }
+
+  /** Lets go of all shims; containers and shims go on. */
+  leave(): void {
+    for (const { main, execs } of this.#containers.values()) {
+      main.leave();
+      for (const exec of execs.values()) exec.leave();
+    }
+    this.#launcher.close();
+  }
+
+  // --- starting
+
+  async #startAttempt(request: spawn.StartContainerRequest): Promise<Container> {
+    const operation = 'StartContainer';
+    const { containerId: id, attempt } = request;
+    const known = this.#containers.get(id);
+    if (known !== undefined) {
+      if (known.attempt === attempt) return known;
+      const reason =
+        known.attempt > attempt
+          ? `attempt ${attempt} of container ${id} is older than attempt ${known.attempt}`
+          : known.main.exit === undefined
+            ? `attempt ${known.attempt} of container ${id} is still running`
+            : undefined;
+      if (reason !== undefined) throw new GantryError({ code: 'failed_precondition', operation, object: id, message: reason });
+      known.main.leave();
+    }
+    const { plan, record } = this.#compile(request);
+    const directory = this.#records.container(id);
+    this.#containers.delete(id);
+    // Recorded before use: a service killed from here on finds out what it had begun.
+    directory.prepare(record);
+    const result = await this.#launcher.launch(directory, plan, id);
+    if (!result.ok) {
+      directory.remove();
+      throw startError(operation, id, result.failure);
+    }
+    const { started, connection } = result;
+    const start = directory.readStart() ?? { ...started, startTicks: 0n };
+    const main = SupervisedProcess.watch(this.#parts(directory, record, start), connection);
+    const container: Container = { id, attempt, main, execs: new Map() };
+    this.#containers.set(id, container);
+    this.#announceExit(container, '', main);
+    return container;
+  }
+
+  #compile(request: spawn.StartContainerRequest): { plan: Buffer; record: AttemptRecord } {
+    const operation = 'StartContainer';
+    const { containerId: id, attempt, rootfs } = request;
+    const spec = parseJson<RuntimeSpec>(request.runtimeSpecJson, 'runtime spec', operation, id);
+    try {
+      const seccomp = spec.linux?.seccomp === undefined ? undefined : this.#compileSeccomp(spec.linux.seccomp);
+      const input: ContainerInput = {
+        spec,
+        lowerdirs: rootfs?.lowerdirs ?? [],
+        writable: presentHandle(rootfs?.writable),
+        userNamespace: presentHandle(request.userNamespace),
+        networkNamespace: presentHandle(request.networkNamespace),
+        cgroups: request.cgroups,
+        shimCgroups: request.shimCgroups,
+        log: request.log,
+        openStdin: request.openStdin,
+        stdinOnce: request.stdinOnce,
+        holdOutput: this.waiters.areWaiting(id, attempt),
+        directory: this.#records.container(id).path,
+        attempt,
+        seccomp: seccomp?.program,
+      };
+      const plan = compileContainer(input, this.#host);
+      return { plan, record: this.#recordOf(input, seccomp) };
+    } catch (error) {
+      throw this.#refusal(operation, id, error);
+    }
+  }
+
+  #compileSeccomp(profile: NonNullable<NonNullable<RuntimeSpec['linux']>['seccomp']>): CompiledSeccomp {
+    const compiled = this.#seccomp.compile(profile);
+    this.#records.keepFilter(compiled.digest, compiled.program);
+    return compiled;
+  }
+
+  #recordOf(input: ContainerInput, seccomp: CompiledSeccomp | undefined): AttemptRecord {
+    return {
+      version: 1,
+      attempt: input.attempt,
+      boot_id: this.#bootId,
+      cgroups: input.cgroups,
+      shim_cgroups: input.shimCgroups,
+      namespaces: String(planNamespaces(input).own),
+      seccomp: seccomp?.digest ?? '',
+      seccomp_allowed_syscalls: seccomp?.allowedSyscalls ?? 0,
+      no_new_privileges: input.spec.process?.noNewPrivileges === true,
+    };
+  }
+
+  #refusal(operation: string, id: string, error: unknown): unknown {
+    if (!(error instanceof SpecRefusal) && !(error instanceof TypeError)) return error;
+    return new GantryError({ code: 'invalid_argument', operation, object: id, message: error.message, cause: error });
+  }
+
+  async #startExec(request: spawn.StartExecRequest): Promise<SupervisedProcess> {
+    const operation = 'StartExec';
+    const { containerId, execId } = request;
+    const container = this.running(containerId, operation);
+    const known = container.execs.get(execId);
+    if (known !== undefined) return known;
+    const { attempt } = container.main;
+    const process = parseJson<RuntimeProcess>(request.processJson, 'process', operation, execId);
+    const directory = this.#records.exec(containerId, execId);
+    let plan: Buffer;
+    try {
+      plan = compileExec({
+        process,
+        openStdin: request.openStdin,
+        holdOutput: !request.detached,
+        directory: directory.path,
+        target: {
+          pid: container.main.start.pid,
+          startTicks: container.main.start.startTicks,
+          namespaces: BigInt(attempt.namespaces),
+        },
+        cgroups: attempt.cgroups,
+        shimCgroups: attempt.shim_cgroups,
+        seccomp: attempt.seccomp === '' ? undefined : this.#records.readFilter(attempt.seccomp),
+        noNewPrivileges: attempt.no_new_privileges,
+      });
+    } catch (error) {
+      throw this.#refusal(operation, execId, error);
+    }
+    // No cgroups of its own: losing an exec's shim must not end the container.
+    const record: AttemptRecord = { ...attempt, cgroups: [] };
+    directory.prepare(record);
+    const result = await this.#launcher.launch(directory, plan, `${containerId.slice(0, 12)} exec ${execId.slice(0, 12)}`);
+    if (!result.ok) {
+      directory.remove();
+      throw startError(operation, execId, result.failure);
+    }
+    const { started, connection } = result;
+    const start = directory.readStart() ?? { ...started, startTicks: 0n };
+    const exec = SupervisedProcess.watch(this.#parts(directory, record, start), connection);
+    container.execs.set(execId, exec);
+    this.#announceExit(container, execId, exec);
+    this.#pruneExecs(container);
+    return exec;
+  }
+
+  /** The container, when it runs. */
+  running(id: string, operation: string): Container {
+    const container = this.#containers.get(id);
+    if (container === undefined)
+      throw new GantryError({ code: 'not_found', operation, object: id, message: `container ${id} is not known` });
+    if (container.main.exit !== undefined)
+      throw new GantryError({ code: 'failed_precondition', operation, object: id, message: `container ${id} is not running` });
+    return container;
+  }
+
+  #pruneExecs(container: Container): void {
+    const ended = [...container.execs].filter(([, exec]) => exec.exit !== undefined);
+    for (const [execId, exec] of ended.slice(0, Math.max(0, ended.length - MOST_EXITED_EXECS))) {
+      container.execs.delete(execId);
+      exec.leave();
+      exec.directory.remove();
+    }
+  }
+
+  // --- adopting
+
+  async #adoptContainer(id: string): Promise<void> {
+    const directory = this.#records.container(id);
+    const found = await this.#adoptProcess(directory);
+    if (found === undefined) {
+      // Begun, but no process ever ran: what there was has died with its shim.
+      directory.remove();
+      return;
+    }
+    const container: Container = { id, attempt: found.attempt.attempt, main: found, execs: new Map() };
+    this.#containers.set(id, container);
+    this.#announceExit(container, '', found);
+    for (const execId of this.#records.listExecs(id)) {
+      const execDirectory = this.#records.exec(id, execId);
+      const exec = await this.#adoptProcess(execDirectory);
+      if (exec === undefined) {
+        execDirectory.remove();
+        continue;
+      }
+      container.execs.set(execId, exec);
+      this.#announceExit(container, execId, exec);
+    }
+    this.#options.logger.info({ container: id, pid: found.start.pid, running: found.exit === undefined }, 'container adopted');
+  }
+
+  async #adoptProcess(directory: ProcessDirectory): Promise<SupervisedProcess | undefined> {
+    const attempt = directory.readAttempt();
+    if (attempt === undefined || attempt.boot_id !== this.#bootId) return undefined;
+    if (directory.readExit() === undefined) {
+      const alive = await this.#launcher.adopt(directory);
+      if (alive !== undefined) {
+        const start = directory.readStart() ?? { ...alive.started, startTicks: 0n };
+        return SupervisedProcess.watch(this.#parts(directory, attempt, start), alive.connection);
+      }
+    }
+    const start = directory.readStart();
+    if (start === undefined) return undefined;
+    const ended = SupervisedProcess.ended(this.#parts(directory, attempt, start));
+    await ended.exited;
+    return ended;
+  }
+
+  #parts(directory: ProcessDirectory, attempt: AttemptRecord, start: StartRecord) {
+    return { native: this.#options.native, launcher: this.#launcher, directory, attempt, start };
+  }
+
+  #announceExit(container: Container, execId: string, process: SupervisedProcess): void {
+    void process.exited.then((exit) =>
+      this.#options.onExit({ containerId: container.id, execId, attempt: container.attempt, exit }),
+    );
+  }
+}
+
+/** Wire form of an exit. */
+export function exitStatus(exit: ExitRecord): Init<spawn.ExitStatus> {
+  return {
+    exitCode: exit.exitCode,
+    signal: exit.signal,
+    exitedUnixNanos: Number(exit.exitedUnixNanos),
+    oomKillCount: exit.oomKillCount,
+    lost: exit.lost,
+  };
+}
+
+/** Wire form of a container. */
+export function containerState({ id, attempt, main }: Container): Init<spawn.ContainerState> {
+  return {
+    containerId: id,
+    attempt,
+    status: main.exit === undefined ? 'running' : 'exited',
+    pid: main.start.pid,
+    shimPid: main.start.shimPid,
+    startedUnixNanos: Number(main.start.startedUnixNanos),
+    ...(main.exit === undefined ? {} : { exit: exitStatus(main.exit) }),
+  };
+}

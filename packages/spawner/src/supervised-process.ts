@@ -1,0 +1,153 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { NativeSpawner } from './native.js';
+import type { AttemptRecord, ExitRecord, ProcessDirectory, StartRecord } from './runtime-records.js';
+import type { ShimLauncher } from './shim-launcher.js';
+import type { ShimConnection } from './shim-connection.js';
+import { encodeFrame, encodeResize, frameKind } from './shim-protocol.js';
+
+const SIGKILL = 9;
+const LOST_EXIT_CODE = 137;
+const LOCK_DELAYS_MS = [1, 5, 20, 50, 200];
+
+export interface ProcessParts {
+  readonly native: NativeSpawner;
+  readonly launcher: ShimLauncher;
+  readonly directory: ProcessDirectory;
+  readonly attempt: AttemptRecord;
+  readonly start: StartRecord;
+}
+
+/**
+ * One process with a shim: a container's first, or an exec.
+ *
+ *     running ── EXIT frame ──────────────────────────────> exited
+ *        └────── shim gone ── exit record there? ── yes ──> exited
+ *                                  └── no ── kill ──> exited, lost
+ */
+export class SupervisedProcess {
+  readonly directory: ProcessDirectory;
+  readonly attempt: AttemptRecord;
+  readonly start: StartRecord;
+  /** Settled with the end of the process. */
+  readonly exited: Promise<ExitRecord>;
+  readonly #native: NativeSpawner;
+  readonly #launcher: ShimLauncher;
+  #exit: ExitRecord | undefined;
+  #connection: ShimConnection | undefined;
+  #left = false;
+  #resolveExited: (exit: ExitRecord) => void = () => {};
+
+  private constructor(parts: ProcessParts) {
+    this.directory = parts.directory;
+    this.attempt = parts.attempt;
+    this.start = parts.start;
+    this.#native = parts.native;
+    this.#launcher = parts.launcher;
+    this.exited = new Promise((resolve) => (this.#resolveExited = resolve));
+  }
+
+  /** A process whose shim is connected. */
+  static watch(parts: ProcessParts, connection: ShimConnection): SupervisedProcess {
+    const process = new SupervisedProcess(parts);
+    process.#follow(connection);
+    return process;
+  }
+
+  /** A process that ended while nobody watched, or was lost. */
+  static ended(parts: ProcessParts): SupervisedProcess {
+    const process = new SupervisedProcess(parts);
+    void process.#connectionGone();
+    return process;
+  }
+
+  get exit(): ExitRecord | undefined {
+    return this.#exit;
+  }
+
+  /** Held output flows, attached client or not. */
+  release(): void {
+    this.#connection?.send(encodeFrame(frameKind.release));
+  }
+
+  resize(rows: number, columns: number): void {
+    this.#connection?.send(encodeResize(rows, columns));
+  }
+
+  /** False when the process is gone. */
+  signal(signal: number): boolean {
+    return this.#exit === undefined && this.#native.signalProcess(this.start.pid, this.start.startTicks, signal);
+  }
+
+  /** Stops watching; the process and its shim go on. */
+  leave(): void {
+    this.#left = true;
+    this.#connection?.close();
+  }
+
+  #end(exit: ExitRecord): void {
+    if (this.#exit !== undefined) return;
+    this.#exit = Object.freeze(exit);
+    this.#resolveExited(this.#exit);
+  }
+
+  #follow(connection: ShimConnection): void {
+    this.#connection = connection;
+    connection.listen((message) => {
+      if (message.kind === 'exit') this.#end({ ...message.exit, lost: false });
+    });
+    connection.send(encodeFrame(frameKind.watch));
+    void connection.closed.then(() => this.#connectionGone());
+  }
+
+  async #connectionGone(): Promise<void> {
+    // A dying shim closes its socket a moment before it lets go of its lock.
+    for (const wait of LOCK_DELAYS_MS) {
+      if (this.#settleFromRecord()) return;
+      if (!this.#launcher.isHeld(this.directory)) return this.#shimGone();
+      await delay(wait);
+    }
+    const again = await this.#launcher.adopt(this.directory);
+    if (this.#left) again?.connection.close();
+    else if (again !== undefined) this.#follow(again.connection);
+    else this.#shimGone();
+  }
+
+  /** True when nothing is left to find out: the end is known, or the next life of the service will see to it. */
+  #settleFromRecord(): boolean {
+    if (this.#exit !== undefined || this.#left) return true;
+    const recorded = this.directory.readExit();
+    if (recorded !== undefined) this.#end(recorded);
+    return recorded !== undefined;
+  }
+
+  #shimGone(): void {
+    // It may have written its record between the last look and its end.
+    if (this.#settleFromRecord()) return;
+    this.#kill();
+    const lost: ExitRecord = {
+      exitCode: LOST_EXIT_CODE,
+      signal: SIGKILL,
+      exitedUnixNanos: BigInt(Date.now()) * 1_000_000n,
+      oomKillCount: 0,
+      lost: true,
+    };
+    if (existsSync(this.directory.path)) this.directory.writeLost(this.attempt.attempt, lost);
+    this.#end(lost);
+  }
+
+  /** Nobody holds its output or its exit status any more: it must not go on. The kernel has killed it already, unless it runs a
+   * set-user-id program, which clears the parent death signal. */
+  #kill(): void {
+    this.#native.signalProcess(this.start.pid, this.start.startTicks, SIGKILL);
+    for (const { path } of this.attempt.cgroups) {
+      const file = join(path, 'cgroup.kill');
+      try {
+        if (existsSync(file)) writeFileSync(file, '1');
+      } catch {
+        // The cgroup is gone, and so is everything in it.
+      }
+    }
+  }
+}
