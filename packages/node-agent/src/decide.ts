@@ -119,6 +119,7 @@ export function decide(
   const kill: Step[] = observed.process?.status === 'running' ? [{ do: 'kill-process' }] : [];
   const release = [...kill, ...releaseSteps(observed)];
   if (life.state === 'restarting') return [...release, { do: 'await-restart', atUnixMs: life.restartAtUnixMs }];
+  if (life.state === 'dead') return [...release, { do: 'record-removal' }];
   if (life.state === 'exited' && options.autoRemove && !life.suspended) return [...release, { do: 'record-removal' }];
   if (returns(life, policy, observed)) return [...release, { do: 'start-automatically' }];
   return release;

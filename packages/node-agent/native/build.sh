@@ -1,0 +1,14 @@
+#!/bin/sh
+# Builds the addon into <root>/build/native/node-agent.node.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../../.." && pwd)
+out="$root/build/native"
+mkdir -p "$out"
+temporary="$out/.node-agent.$$.node"
+# shellcheck disable=SC2086
+g++ -std=c++20 -O2 -fPIC -shared -Wall -Wextra -Werror -fvisibility=hidden ${GANTRY_NATIVE_FLAGS:-} \
+  -I"$root/packages/native-support/include" \
+  -isystem "$root/node_modules/node-api-headers/include" -isystem "$root/node_modules/node-addon-api" \
+  -DNAPI_CPP_EXCEPTIONS -DNAPI_VERSION=9 "$here/core.cc" "$here/binding.cc" -o "$temporary"
+mv "$temporary" "$out/node-agent.node"

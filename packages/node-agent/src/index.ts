@@ -1,0 +1,2 @@
+export { startNodeAgent } from './main.js';
+export { nodeAgentConfigSchema, type NodeAgentConfig } from './config.js';

@@ -1,0 +1,56 @@
+import { startService, type RunningService, type ServiceEnvironment } from '@gantry/bus';
+import { cgroup, common, node, spawn } from '@gantry/protocol';
+import { Agent } from './agent.js';
+import type { NodeAgentConfig } from './config.js';
+import type { AgentContext } from './context.js';
+import { EventLog } from './event-log.js';
+import { createAgentMetrics } from './metrics.js';
+import { countStates, readBootId } from './node-info.js';
+import { RecordStore } from './record-store.js';
+import { Registry } from './registry.js';
+import { createHandlers } from './service.js';
+import { VolumeStore } from './volume-store.js';
+
+/** Starts the node agent: reads its records, hears what happens, adopts what runs. Stopping leaves containers alone. */
+export function startNodeAgent(environment: ServiceEnvironment, config: NodeAgentConfig): Promise<RunningService> {
+  return startService({
+    name: 'node-agent',
+    descriptor: node.NodeAgent,
+    environment,
+    start: async ({ bus, logger, registry: figures, signal, nodeId, version }) => {
+      const registry = new Registry();
+      const events = new EventLog(config.kept_events, (event) => bus.publishEvent('container', common.NodeEventCodec, event));
+      const context: AgentContext = {
+        bus,
+        config,
+        logger,
+        metrics: createAgentMetrics(figures, () => countStates(registry)),
+        records: new RecordStore(config.state_dir),
+        volumes: new VolumeStore(config.state_dir),
+        events,
+        bootId: readBootId(),
+        nodeId,
+        version,
+        signal,
+      };
+      const agent = new Agent(context, registry);
+      await agent.load();
+      // Heard before the truth is listed: an exit in between is not missed.
+      const stopHearing = [
+        bus.subscribeEvents('process-exited', spawn.ProcessExitedEventCodec, (event) => agent.processExited(event)),
+        bus.subscribeEvents('cgroup-oom', cgroup.OomEventCodec, (event) => agent.outOfMemory(event)),
+        bus.subscribeEvents('image', common.NodeEventCodec, (event) => events.take(event)),
+        bus.onReconnect(() => agent.reconnected()),
+      ];
+      agent.watch();
+      return {
+        handlers: createHandlers(agent),
+        stop: () => {
+          for (const stop of stopHearing) stop();
+          agent.dispose();
+          return Promise.resolve();
+        },
+      };
+    },
+  });
+}
