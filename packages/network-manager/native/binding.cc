@@ -99,6 +99,7 @@ class NetworkAddon : public Napi::Addon<NetworkAddon> {
                              InstanceMethod("destroySandboxes", &NetworkAddon::DestroySandboxes),
                              InstanceMethod("deleteLinks", &NetworkAddon::DeleteLinks),
                              InstanceMethod("attachLinks", &NetworkAddon::AttachLinks),
+                             InstanceMethod("setHairpin", &NetworkAddon::SetHairpin),
                              InstanceMethod("ensureBridge", &NetworkAddon::EnsureBridge),
                              InstanceMethod("listLinks", &NetworkAddon::ListLinks),
                              InstanceMethod("listLinksInside", &NetworkAddon::ListLinksInside),
@@ -232,6 +233,12 @@ class NetworkAddon : public Napi::Addon<NetworkAddon> {
     int bridge = info[1].As<Napi::Number>().Int32Value();
     return SubmitHost<Done>(
         info.Env(), quick_, "gantry-net", [names, bridge](Host& host) { return attach_links(host.links(), names, bridge); }, Nothing);
+  }
+
+  Napi::Value SetHairpin(const Napi::CallbackInfo& info) {
+    auto names = ReadNames(info[0]);
+    return SubmitHost<Done>(
+        info.Env(), quick_, "gantry-net", [names](Host& host) { return set_hairpin(host.links(), names); }, Nothing);
   }
 
   Napi::Value EnsureBridge(const Napi::CallbackInfo& info) {

@@ -12,6 +12,8 @@ export interface BridgeNetworkOptions {
   readonly forwarding: HostForwarding;
   readonly linkPrefix: string;
   readonly linkGroup: number;
+  /** Interfaces of containers that publish ports. */
+  readonly publishingInterfaces: () => ReadonlySet<string>;
 }
 
 /** The host's side of the network: bridge, forwarding, rules; brought to what it should be, again and again. */
@@ -67,11 +69,12 @@ export class BridgeNetwork {
     const loose = links.filter((link) => link.name.startsWith(linkPrefix) && link.master !== this.#index);
     if (loose.length > 0) {
       drift.push(`${loose.length} interfaces of containers are not on the bridge`);
-      for (let start = 0; start < loose.length; start += 64)
-        await kernel.attachLinks(
-          loose.slice(start, start + 64).map((link) => link.name),
-          this.#index,
-        );
+      const publishing = this.#options.publishingInterfaces();
+      for (let start = 0; start < loose.length; start += 64) {
+        const names = loose.slice(start, start + 64).map((link) => link.name);
+        await kernel.attachLinks(names, this.#index);
+        await kernel.setHairpin(names.filter((name) => publishing.has(name)));
+      }
     }
     const opened = forwarding.apply();
     const sameOpened = opened.join() === this.#opened.join();

@@ -68,6 +68,8 @@ export interface Kernel {
   destroySandboxes(doomed: readonly Doomed[], group: number): Promise<null>;
   deleteLinks(names: readonly string[], group: number): Promise<null>;
   attachLinks(names: readonly string[], bridgeIndex: number): Promise<null>;
+  /** Lets frames leave through the bridge port they came in by. */
+  setHairpin(names: readonly string[]): Promise<null>;
   /** Answers the bridge's index. */
   ensureBridge(bridge: { name: string; address: Address; prefixLength: number; mac: Uint8Array }): Promise<number>;
   listLinks(): Promise<Link[]>;

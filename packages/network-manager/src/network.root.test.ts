@@ -245,6 +245,7 @@ test('rules and a bridge that somebody removed come back, and connections work a
     assert.equal((await host.check()).length, 1);
     host.run(host.name, 'ip', 'link', 'del', host.bridge);
     assert.notDeepEqual(await host.check(), []);
+    assert.equal(await host.askPeer(web.net, '192.0.2.1', 8080), web.gateway);
     assert.equal(await host.askPeer(host.outside, '192.0.2.1', 8080), '192.0.2.2');
     assert.deepEqual(await host.check(), []);
     assert.ok(readFileSync('/proc/self/mountinfo', 'utf8').includes(web.net));

@@ -75,6 +75,7 @@ export class NodeNetwork {
       forwarding: new HostForwarding(procSettings, settings.bridge, stateDirectory, (name) => name.startsWith(this.factory.linkPrefix)),
       linkPrefix: this.factory.linkPrefix,
       linkGroup: this.factory.linkGroup,
+      publishingInterfaces: () => this.sandboxes.publishingInterfaces(),
     });
     this.sandboxes = new SandboxManager({
       kernel,

@@ -137,6 +137,11 @@ export class SandboxManager {
     });
   }
 
+  /** Host interfaces of the sandboxes that publish ports. */
+  publishingInterfaces(): Set<string> {
+    return new Set([...this.#sandboxes.values()].filter((record) => record.ports.length > 0).map((record) => record.hostInterface));
+  }
+
   /** Resolvers asked for by whoever holds the address. */
   dnsServersAt(address: number): readonly string[] {
     for (const record of this.#sandboxes.values())
@@ -182,7 +187,7 @@ export class SandboxManager {
         message: 'the network of this node is taken down; start gantry again',
       });
     }
-    const { ports, pool, factory } = this.#parts;
+    const { ports, pool, factory, firewall } = this.#parts;
     const given = ports.reserve(request.ports, request.containerId, (holder) => `container ${this.#describe(holder)}`);
     let empty: SandboxRecord | undefined;
     try {
@@ -192,6 +197,7 @@ export class SandboxManager {
       const record = await this.#fill(empty, request, given);
       return [record, pooled === undefined ? 'cold' : 'pool'];
     } catch (error) {
+      if (empty !== undefined) await firewall.unpublish(forwardsOf({ ...empty, ports: given })).catch(() => undefined);
       ports.release(given);
       // A sandbox that was once given out is not ready any more, even when nobody used it.
       if (empty !== undefined) factory.destroy(empty);
@@ -207,7 +213,7 @@ export class SandboxManager {
     if (request.sysctls.length > 0 || ports.length > 0) {
       store.write({ ...held, state: 'attaching' });
       if (request.sysctls.length > 0) await writeSysctls(kernel, `${factory.directoryOf(empty.id)}/net`, request.sysctls);
-      await firewall.publish(forwardsOf(held));
+      if (ports.length > 0) await Promise.all([firewall.publish(forwardsOf(held)), kernel.setHairpin([held.hostInterface])]);
     }
     store.write(held);
     this.#sandboxes.set(held.id, held);

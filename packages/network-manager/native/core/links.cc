@@ -141,6 +141,22 @@ Status attach_links(NetlinkSocket& socket, const std::vector<std::string>& names
   return socket.run(batch);
 }
 
+Status set_hairpin(NetlinkSocket& socket, const std::vector<std::string>& names) {
+  NetlinkBatch batch;
+  for (const auto& name : names) {
+    begin_link(batch, RTM_NEWLINK, 0, 0, 0, "set hairpin mode", ENODEV);
+    batch.text(IFLA_IFNAME, name);
+    size_t info = batch.open(IFLA_LINKINFO);
+    batch.text(IFLA_INFO_SLAVE_KIND, "bridge");
+    size_t data = batch.open(IFLA_INFO_SLAVE_DATA);
+    batch.u8(IFLA_BRPORT_MODE, 1);
+    batch.close(data);
+    batch.close(info);
+    batch.end();
+  }
+  return socket.run(batch);
+}
+
 Status make_veth(NetlinkSocket& host, const VethRequest& request, int target_namespace) {
   NetlinkBatch batch;
   begin_link(batch, RTM_NEWLINK, kCreate, 0, IFF_UP, "make the veth pair");

@@ -54,6 +54,10 @@ Status delete_link(NetlinkSocket& socket, const std::string& name);
 // Puts links back on the bridge and up; links that are gone are no error.
 Status attach_links(NetlinkSocket& socket, const std::vector<std::string>& names, int bridge_index);
 
+// Lets frames leave through the port they came in by, as a container's connection to its own published port does where
+// br_netfilter makes bridged packets see the rules. Links that are gone are no error.
+Status set_hairpin(NetlinkSocket& socket, const std::vector<std::string>& names);
+
 // Makes the pair; the host's end comes up with it.
 Status make_veth(NetlinkSocket& host, const VethRequest& request, int target_namespace);
 
