@@ -1,4 +1,5 @@
 import { mkdir, rm } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { startService, type RunningService, type ServiceEnvironment } from '@gantry/bus';
 import type { FastifyInstance } from 'fastify';
@@ -24,25 +25,38 @@ export function startApi(environment: ServiceEnvironment, config: ApiConfig): Pr
       const metrics = createApiMetrics(registry);
       const streams = { stopping: signal, openStreams: metrics.openStreams };
       const app = await createApplication({ bus, nodeId, version, logger, metrics, streams, spoolDirectory });
+      const sockets = trackSockets(app);
       await listenOnSocket(app, socketPath, config.socket_group);
       logger.info({ socket: socketPath }, 'listening');
       return {
         handlers: {},
         stop: async () => {
           await rm(socketPath, { force: true });
-          await closeWithin(app, closePatienceMs);
+          await closeWithin(app, sockets, closePatienceMs);
         },
       };
     },
   });
 }
 
-/** Lets answers under way end, for a while. */
-async function closeWithin(app: FastifyInstance, patienceMs: number): Promise<void> {
-  const timer = setTimeout(() => app.server.closeAllConnections(), patienceMs);
+/** Lets answers under way end, for a while: a client that does not read must not hold up the stop. */
+async function closeWithin(app: FastifyInstance, sockets: ReadonlySet<Socket>, patienceMs: number): Promise<void> {
+  const timer = setTimeout(() => {
+    for (const socket of sockets) socket.destroy();
+  }, patienceMs);
   try {
     await app.close();
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Also those that have changed their protocol, which the HTTP server has forgotten. */
+function trackSockets(app: FastifyInstance): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  app.server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  return sockets;
 }

@@ -57,7 +57,7 @@ export async function createApplication(parts: ApiParts): Promise<FastifyInstanc
   imageRoutes(app, parts);
   volumeRoutes(app, parts);
   nodeRoutes(app, parts);
-  app.get('/v1/openapi.json', { schema: { hide: true } }, () => app.swagger());
+  for (const path of ['/v1/openapi.json', '/openapi.json']) app.get(path, { schema: { hide: true } }, () => app.swagger());
   await app.ready();
   return app;
 }
@@ -72,6 +72,11 @@ function validateStrictly(app: FastifyInstance): void {
   app.setValidatorCompiler<Record<string, unknown>>(({ schema, httpPart }) =>
     (httpPart === 'body' ? strict : coercing).compile(schema),
   );
+  // No body says the same as an empty one.
+  app.addHook('preValidation', (request, _reply, done) => {
+    if (request.routeOptions.schema?.body !== undefined) request.body ??= {};
+    done();
+  });
   // Answers come from typed messages; there is nothing to filter out of them.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
 }

@@ -11,7 +11,7 @@ interface Untold {
 }
 
 /** Answers within this, so that `info` is of use on a node where something is broken. */
-const infoDeadlineMs = 5_000;
+const infoDeadlineMs = 2_000;
 
 /** The node as a whole: what it is, what runs on it, what it lacks, what its disk holds. */
 export function nodeRoutes(app: FastifyInstance, { bus, version, nodeId }: ApiParts): void {

@@ -1,0 +1,67 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startService, type RunningService, type ServiceEnvironment } from '@gantry/bus';
+import { image, node } from '@gantry/protocol';
+import { startApi } from '../main.js';
+import { startNatsForTest } from './nats-for-test.js';
+import { ScriptedAgent } from './scripted-agent.js';
+import { scriptedImageStore, type Loaded } from './scripted-images.js';
+
+/** The real api over a real bus, with services that follow a script. */
+export interface ScriptedNode {
+  readonly agent: ScriptedAgent;
+  readonly loads: readonly Loaded[];
+  readonly runDirectory: string;
+  readonly stateDirectory: string;
+  readonly socketPath: string;
+  readonly api: RunningService;
+  readonly environment: ServiceEnvironment;
+  stop(): Promise<void>;
+}
+
+export async function startScriptedNode(): Promise<ScriptedNode> {
+  const directory = mkdtempSync(join(tmpdir(), 'gantry-test-api-'));
+  const nats = await startNatsForTest();
+  const running: RunningService[] = [];
+  const stop = async (): Promise<void> => {
+    for (const service of running.toReversed()) await service.stop();
+    await nats.stop();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  try {
+    const environment: ServiceEnvironment = {
+      nodeId: 'node1',
+      version: '0.0.1',
+      natsUrl: nats.url,
+      nkeySeed: '',
+      metricsHost: '127.0.0.1',
+      metricsPort: 0,
+      logLevel: 'silent',
+    };
+    const agent = new ScriptedAgent();
+    const loads: Loaded[] = [];
+    running.push(
+      await startService({
+        name: 'node-agent',
+        environment,
+        descriptor: node.NodeAgent,
+        start: () => Promise.resolve({ handlers: agent.handlers() }),
+      }),
+      await startService({
+        name: 'image-store',
+        environment,
+        descriptor: image.ImageStore,
+        start: () => Promise.resolve({ handlers: scriptedImageStore(agent.images, loads) }),
+      }),
+    );
+    const runDirectory = join(directory, 'run');
+    const stateDirectory = join(directory, 'state');
+    const api = await startApi(environment, { run_dir: runDirectory, state_dir: stateDirectory, socket_group: 'gantry' });
+    running.push(api);
+    return { agent, loads, runDirectory, stateDirectory, socketPath: join(runDirectory, 'api.sock'), api, environment, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
