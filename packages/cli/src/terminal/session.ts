@@ -6,8 +6,9 @@ import { DetachWatcher, usualDetachKeys } from './detach-keys.js';
 import { enterRawMode } from './raw-mode.js';
 
 interface SessionOptions {
-  /** Send our standard input. */
+  /** Send our standard input, as soon as `started` says that somebody can read it. */
   readonly stdin: boolean;
+  readonly started?: Promise<unknown>;
   /** The process has a terminal: ours becomes its. */
   readonly terminal: boolean;
   readonly detachKeys?: readonly number[];
@@ -28,7 +29,11 @@ export async function runSession(attached: Attached, options: SessionOptions): P
   const onResize = (): void => attached.resize(process.stdout.rows, process.stdout.columns);
   if (options.terminal && process.stdout.isTTY) process.stdout.on('resize', onResize);
   try {
-    if (options.stdin) sendInput(attached, options, leave);
+    if (options.stdin)
+      void Promise.resolve(options.started).then(
+        () => sendInput(attached, options, leave),
+        () => undefined,
+      );
     return await receiveOutput(attached, leave.signal);
   } finally {
     process.stdout.off('resize', onResize);

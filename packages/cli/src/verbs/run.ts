@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { containerPath, imagePath, type Client } from '../client/client.js';
@@ -87,13 +86,10 @@ async function run({ client, environment }: Context, image: string, words: strin
   if (flags.sigProxy !== false && !terminal)
     signals.forwardTo((signal) => client.post(containerPath(id, '/kill'), { signal }));
   else signals.close();
-  const session = runSession(attached, {
-    stdin,
-    terminal,
-    ...(detachKeys === undefined ? {} : { detachKeys }),
-  });
+  const started = start(client, id, flags.rm === true ? forget : undefined);
+  const session = runSession(attached, { stdin, started, terminal, ...(detachKeys === undefined ? {} : { detachKeys }) });
   session.catch(() => undefined);
-  await start(client, id, flags.rm === true ? forget : undefined);
+  await started;
   if (interrupted !== undefined) await client.post(containerPath(id, '/kill'), { signal: interrupted });
 
   const end = await session;
@@ -113,7 +109,7 @@ async function createContainer(client: Client, spec: ContainerSpec, flags: Conta
   if (flags.cidfile !== undefined) reserveIdFile(flags.cidfile);
   try {
     if (flags.pull === 'always') await pull();
-    const request = { name: flags.name ?? '', spec, idempotencyKey: randomUUID() };
+    const request = { name: flags.name ?? '', spec, idempotencyKey: onceKey() };
     let created: Created;
     try {
       created = await client.post<Created>('/v1/containers', request);
@@ -131,6 +127,9 @@ async function createContainer(client: Client, spec: ContainerSpec, flags: Conta
     throw error;
   }
 }
+
+/** Unlike any other call's. Loading node:crypto for a random one would cost milliseconds. */
+const onceKey = (): string => `${process.pid}-${process.hrtime.bigint()}-${Math.random()}`;
 
 function reserveIdFile(path: string): void {
   try {

@@ -69,9 +69,10 @@ async function join(client: Client, name: string, wantsInput: boolean, flags: At
   const attached = await client.attach(containerPath(name, '/attach'), { stdin, ...terminalSize(terminal) });
   if (flags.sigProxy !== false && !terminal)
     new SignalProxy(() => undefined).forwardTo((signal) => client.post(containerPath(name, '/kill'), { signal }));
-  const session = runSession(attached, { stdin, terminal, ...(detachKeys === undefined ? {} : { detachKeys }) });
+  const started = begin();
+  const session = runSession(attached, { stdin, started, terminal, ...(detachKeys === undefined ? {} : { detachKeys }) });
   session.catch(() => undefined);
-  await begin();
+  await started;
   const end = await session;
   throw new ExitWith(end === 'detached' ? 0 : end.exitCode);
 }
