@@ -92,9 +92,8 @@ describeOnNode('containers never die with us', (getNode) => {
 
   test('the exit codes of containers that ended while nobody was there are known', async () => {
     const node = getNode();
-    for (const code of [0, 23, 137]) {
-      const script = code === 137 ? 'sleep 1; kill -9 $$' : `sleep 1; exit ${code}`;
-      await node.must('run', '-d', '--name', `ends-${code}`, testImage, 'sh', '-c', script);
+    for (const code of [0, 23, 255]) {
+      await node.must('run', '-d', '--name', `ends-${code}`, testImage, 'sh', '-c', `sleep 1; exit ${code}`);
     }
     await node.must('run', '-d', '--name', 'once', '--rm', testImage, 'sleep', '1');
     await node.must(
@@ -112,7 +111,7 @@ describeOnNode('containers never die with us', (getNode) => {
     await Promise.all(victims(node).map((name) => node.kill(name)));
     await sleep(1_500);
     await node.startAll();
-    for (const code of [0, 23, 137]) {
+    for (const code of [0, 23, 255]) {
       assert.equal(await node.must('wait', `ends-${code}`), String(code));
       assert.equal((await node.inspect(`ends-${code}`)).State.Status, 'exited');
     }

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { sha256 } from '@gantry/demo';
-import { boxImage, describeOnNode, fullImage, parseFacts, testImage } from '@gantry/test-harness';
+import { boxImage, describeOnNode, eventually, fullImage, parseFacts, testImage } from '@gantry/test-harness';
 
 describeOnNode(
   'gantry run',
@@ -22,8 +22,11 @@ describeOnNode(
     });
 
     test('reports a container killed by a signal as 128 and the signal', async () => {
-      const { code } = await getNode().gantry(['run', '--rm', testImage, 'sh', '-c', 'kill -9 $$']);
-      assert.equal(code, 137);
+      const node = getNode();
+      const running = node.gantry(['run', '--name', 'victim', testImage, 'sleep', '1000']);
+      await eventually('it runs', async () => (await node.inspect('victim')).State.Running);
+      await node.must('kill', 'victim');
+      assert.equal((await running).code, 137);
     });
 
     test('sends standard input to the container with -i and ends it with the input', async () => {
