@@ -76,8 +76,7 @@ export class BlobIntake {
     const arrived = (async () => {
       const incoming = await blob;
       if (incoming.ended) return;
-      await this.#slots.run(async () => {
-        abort.signal.throwIfAborted();
+      await this.#slots.run(abort.signal, async () => {
         await source.readBlob(descriptor, (chunks) => incoming.write(chunks), abort.signal);
       });
       incoming.end();

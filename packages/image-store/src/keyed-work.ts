@@ -49,7 +49,9 @@ export class SharedWork<T, Progress> {
       if (shared.listeners.size === 0) {
         // Whoever comes now starts anew rather than joining work that is being cancelled.
         if (this.#running.get(key) === shared) this.#running.delete(key);
-        shared.abort.abort();
+        shared.abort.abort(options.signal.reason);
+        // Whoever hears of the end may rely on nothing half-made being left.
+        await shared.result.catch(() => undefined);
       }
     }
   }
@@ -75,7 +77,7 @@ export class SharedWork<T, Progress> {
   }
 }
 
-/** Lets at most `limit` tasks run at a time. */
+/** Lets at most `limit` tasks run at a time, in the order they came. */
 export class Slots {
   #free: number;
   readonly #waiting: (() => void)[] = [];
@@ -84,15 +86,34 @@ export class Slots {
     this.#free = limit;
   }
 
-  async run<T>(task: () => Promise<T>): Promise<T> {
+  async run<T>(signal: AbortSignal, task: () => Promise<T>): Promise<T> {
+    signal.throwIfAborted();
     if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else await this.#wait(signal);
     try {
       return await task();
     } finally {
       const next = this.#waiting.shift();
       if (next === undefined) this.#free += 1;
       else next();
+    }
+  }
+
+  async #wait(signal: AbortSignal): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const onAbort = (): void => {
+      const index = this.#waiting.indexOf(resolve);
+      // Not in the line any more: the slot has been given and is given back by the task's end.
+      if (index < 0) return;
+      this.#waiting.splice(index, 1);
+      reject(signal.reason);
+    };
+    this.#waiting.push(resolve);
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      await promise;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
     }
   }
 }

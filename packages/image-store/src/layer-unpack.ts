@@ -30,7 +30,7 @@ export async function unpackLayer(job: UnpackJob): Promise<ExtractResult> {
   if (blobs.has(descriptor.digest)) {
     const file = await open(blobs.pathOf(descriptor.digest), 'r');
     try {
-      return await job.slots.run(() => unpackFile(job, file.fd));
+      return await job.slots.run(signal, () => unpackFile(job, file.fd));
     } finally {
       await file.close();
     }
@@ -39,7 +39,7 @@ export async function unpackLayer(job: UnpackJob): Promise<ExtractResult> {
   const stopReporting = arrival.blob.onGrowth(() => job.report('downloading', arrival.blob.bytes));
   try {
     // A failed download must not wait for a slot to be noticed, nor hold one.
-    const result = await job.slots.run(() => unpackArriving(job, arrival.blob, arrival.arrived));
+    const result = await job.slots.run(signal, () => unpackArriving(job, arrival.blob, arrival.arrived));
     signal.throwIfAborted();
     await blobs.commit(descriptor.digest, arrival.blob);
     return result;

@@ -162,18 +162,24 @@ export class RegistryClient implements BlobSource {
   }
 }
 
-/** Collects a body's pieces, so that the disk is asked seldom. */
+/** Collects a body's pieces, so that the disk is asked seldom. What came before a failure comes before it here too. */
 async function* batches(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer[]> {
   let batch: Buffer[] = [];
   let length = 0;
-  for await (const chunk of body) {
-    batch.push(chunk);
-    length += chunk.length;
-    if (length < writeBatchBytes) continue;
-    yield batch;
-    [batch, length] = [[], 0];
+  let failure: { readonly error: unknown } | undefined;
+  try {
+    for await (const chunk of body) {
+      batch.push(chunk);
+      length += chunk.length;
+      if (length < writeBatchBytes) continue;
+      yield batch;
+      [batch, length] = [[], 0];
+    }
+  } catch (error) {
+    failure = { error };
   }
   if (length > 0) yield batch;
+  if (failure !== undefined) throw failure.error;
 }
 
 function lengthOf(chunks: readonly Uint8Array[]): number {
