@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { GantryError } from '@gantry/protocol';
+import type { GantryError } from '@gantry/protocol';
 import { errnoName, isAbsence, reasonOf, writeKernelFile } from './cgroup-files.js';
 import { cgroupFailure, joinReasons } from './failure.js';
 import { orderMemoryWrites } from './limit-writes-v1.js';

@@ -1,5 +1,5 @@
 import type { Handlers } from '@gantry/bus';
-import { GantryError, cgroup } from '@gantry/protocol';
+import { GantryError, type cgroup } from '@gantry/protocol';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { CgroupKeeper } from './cgroup-keeper.js';
 import type { SupervisorMetrics } from './metrics.js';
