@@ -6,7 +6,6 @@ import { exitStatus, type Spawner } from './spawner.js';
 import type { SupervisedProcess } from './supervised-process.js';
 
 const OPERATION = 'AttachProcess';
-const START_WAIT_MS = 60_000;
 const ATTACH_TIMEOUT_MS = 10_000;
 /** How long the exit is waited for when the shim closed without telling it. */
 const EXIT_WAIT_MS = 5000;
@@ -82,38 +81,13 @@ interface Target {
   readonly lossless: boolean;
 }
 
-async function waitForStart(spawner: Spawner, open: spawn.AttachOpen, signal: AbortSignal): Promise<Target> {
-  const deadline = AbortSignal.timeout(START_WAIT_MS);
-  try {
-    const container = await spawner.waiters.wait(open.containerId, open.attempt, AbortSignal.any([signal, deadline]));
-    return { process: container.main, lossless: true };
-  } catch (error) {
-    if (!deadline.aborted || signal.aborted) throw error;
-    throw new GantryError({
-      code: 'deadline_exceeded',
-      operation: OPERATION,
-      object: open.containerId,
-      message: `attempt ${open.attempt} of container ${open.containerId} was not started in time`,
-    });
-  }
-}
-
-function findTarget(spawner: Spawner, open: spawn.AttachOpen): Target | undefined {
-  const container = spawner.find(open.containerId);
-  if (open.execId !== '') {
-    const exec = container?.execs.get(open.execId);
-    if (exec === undefined)
-      throw new GantryError({ code: 'not_found', operation: OPERATION, object: open.execId, message: `exec ${open.execId} is not known` });
-    return { process: exec, lossless: true };
-  }
-  if (container !== undefined && container.attempt >= open.attempt) return { process: container.main, lossless: false };
-  if (open.attempt > 0) return undefined;
-  throw new GantryError({
-    code: 'not_found',
-    operation: OPERATION,
-    object: open.containerId,
-    message: `container ${open.containerId} is not known`,
-  });
+function findTarget(spawner: Spawner, { containerId, execId }: spawn.AttachOpen): Target {
+  const container = spawner.find(containerId);
+  const process = execId === '' ? container?.main : container?.execs.get(execId);
+  if (process !== undefined) return { process, lossless: process.takeHold() };
+  const object = execId === '' ? containerId : execId;
+  const what = execId === '' ? 'container' : 'exec';
+  throw new GantryError({ code: 'not_found', operation: OPERATION, object, message: `${what} ${object} is not known` });
 }
 
 async function connectTo(target: Target, open: spawn.AttachOpen): Promise<ShimConnection | undefined> {
@@ -142,18 +116,9 @@ export async function* attachProcess(
   if (open === undefined)
     throw new GantryError({ code: 'invalid_argument', operation: OPERATION, message: 'the first message of an attach is not open' });
 
-  let target = findTarget(spawner, open);
-  let told = false;
-  if (target === undefined) {
-    // Registered before it is told, so that a start from here on is held for this client.
-    const waiting = waitForStart(spawner, open, signal);
-    waiting.catch(() => {});
-    yield { attached: true };
-    told = true;
-    target = await waiting;
-  }
+  const target = findTarget(spawner, open);
   const connection = await connectTo(target, open);
-  if (!told) yield { attached: true };
+  yield { attached: true };
   if (connection !== undefined) {
     const leave = (): void => connection.close();
     signal.addEventListener('abort', leave, { once: true });

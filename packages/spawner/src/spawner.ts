@@ -11,7 +11,6 @@ import { type AttemptRecord, type ExitRecord, type ProcessDirectory, RuntimeReco
 import { type CompiledSeccomp, SeccompCompiler } from './seccomp.js';
 import { ShimLauncher } from './shim-launcher.js';
 import { startError } from './start-failure.js';
-import { StartWaiters } from './start-waiters.js';
 import { SupervisedProcess } from './supervised-process.js';
 
 /** A container that was started, whether it still runs or not. */
@@ -56,7 +55,6 @@ function parseJson<T>(bytes: Uint8Array, what: string, operation: string, id: st
 
 /** Starts, knows and forgets containers. Holds nothing that `<run_dir>/containers` and the shims do not know better. */
 export class Spawner {
-  readonly waiters = new StartWaiters();
   readonly #options: SpawnerOptions;
   readonly #records: RuntimeRecords;
   readonly #launcher: ShimLauncher;
@@ -89,16 +87,7 @@ export class Spawner {
 
   async start(request: spawn.StartContainerRequest): Promise<Container> {
     const id = request.containerId;
-    return this.#queue.run(id, async () => {
-      try {
-        const container = await this.#startAttempt(request);
-        this.waiters.started(id, container);
-        return container;
-      } catch (error) {
-        this.waiters.failed(id, request.attempt, error);
-        throw error;
-      }
-    });
+    return this.#queue.run(id, () => this.#startAttempt(request));
   }
 
   async startExec(request: spawn.StartExecRequest): Promise<SupervisedProcess> {
@@ -161,7 +150,7 @@ export class Spawner {
     }
     const { started, connection } = result;
     const start = directory.readStart() ?? { ...started, startTicks: 0n };
-    const main = SupervisedProcess.watch(this.#parts(directory, record, start), connection);
+    const main = SupervisedProcess.watch(this.#parts(directory, record, start, request.holdOutput), connection);
     const container: Container = { id, attempt, main, execs: new Map() };
     this.#containers.set(id, container);
     this.#announceExit(container, '', main);
@@ -185,7 +174,7 @@ export class Spawner {
         log: request.log,
         openStdin: request.openStdin,
         stdinOnce: request.stdinOnce,
-        holdOutput: this.waiters.areWaiting(id, attempt),
+        holdOutput: request.holdOutput,
         directory: this.#records.container(id).path,
         attempt,
         seccomp: seccomp?.program,
@@ -236,7 +225,7 @@ export class Spawner {
       plan = compileExec({
         process,
         openStdin: request.openStdin,
-        holdOutput: !request.detached,
+        holdOutput: request.holdOutput,
         directory: directory.path,
         target: {
           pid: container.main.start.pid,
@@ -261,7 +250,7 @@ export class Spawner {
     }
     const { started, connection } = result;
     const start = directory.readStart() ?? { ...started, startTicks: 0n };
-    const exec = SupervisedProcess.watch(this.#parts(directory, record, start), connection);
+    const exec = SupervisedProcess.watch(this.#parts(directory, record, start, request.holdOutput), connection);
     container.execs.set(execId, exec);
     this.#announceExit(container, execId, exec);
     this.#pruneExecs(container);
@@ -330,8 +319,8 @@ export class Spawner {
     return ended;
   }
 
-  #parts(directory: ProcessDirectory, attempt: AttemptRecord, start: StartRecord) {
-    return { native: this.#options.native, launcher: this.#launcher, directory, attempt, start };
+  #parts(directory: ProcessDirectory, attempt: AttemptRecord, start: StartRecord, held = false) {
+    return { native: this.#options.native, launcher: this.#launcher, directory, attempt, start, held };
   }
 
   #announceExit(container: Container, execId: string, process: SupervisedProcess): void {

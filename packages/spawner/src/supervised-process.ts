@@ -17,6 +17,8 @@ export interface ProcessParts {
   readonly directory: ProcessDirectory;
   readonly attempt: AttemptRecord;
   readonly start: StartRecord;
+  /** Its output waits for the first client. */
+  readonly held: boolean;
 }
 
 /**
@@ -37,12 +39,14 @@ export class SupervisedProcess {
   #exit: ExitRecord | undefined;
   #connection: ShimConnection | undefined;
   #left = false;
+  #held: boolean;
   #resolveExited: (exit: ExitRecord) => void = () => {};
 
   private constructor(parts: ProcessParts) {
     this.directory = parts.directory;
     this.attempt = parts.attempt;
     this.start = parts.start;
+    this.#held = parts.held;
     this.#native = parts.native;
     this.#launcher = parts.launcher;
     this.exited = new Promise((resolve) => (this.#resolveExited = resolve));
@@ -66,9 +70,11 @@ export class SupervisedProcess {
     return this.#exit;
   }
 
-  /** Held output flows, attached client or not. */
-  release(): void {
-    this.#connection?.send(encodeFrame(frameKind.release));
+  /** True for the first client of a process whose output was held for it: none of that output may be lost. */
+  takeHold(): boolean {
+    const held = this.#held;
+    this.#held = false;
+    return held;
   }
 
   resize(rows: number, columns: number): void {
