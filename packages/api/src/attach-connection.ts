@@ -37,7 +37,8 @@ export async function serveAttached(connection: AttachedConnection): Promise<voi
     if (stopping.aborted) throw stoppingError('attach');
   } catch (error) {
     const told = stopping.aborted ? stoppingError('attach') : toGantryError(error, 'attach');
-    if (!socket.destroyed) socket.write(frame(frameKinds.error, Buffer.from(JSON.stringify(errorReply(told)))));
+    if (!socket.destroyed)
+      socket.write(frame(frameKinds.error, Buffer.from(JSON.stringify(errorReply(told)))));
   } finally {
     openStreams.dec({ route: target });
     await outputs.return?.();

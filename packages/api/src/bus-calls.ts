@@ -28,7 +28,8 @@ export interface Caller {
 
 export function callerFor(bus: Bus, requestId: string): Caller {
   return {
-    call: (method, request, deadlineMs = deadlines.quickMs) => bus.call(method, request, { deadlineMs, requestId }),
+    call: (method, request, deadlineMs = deadlines.quickMs) =>
+      bus.call(method, request, { deadlineMs, requestId }),
     open: (method, request, signal) => bus.openStream(method, request, { signal, requestId }),
   };
 }
@@ -55,7 +56,10 @@ export async function allPages<P extends Page, Item>(
 }
 
 /** "label=a=b" as the key "label" and the value "a=b". */
-export function parseFilters(filters: readonly string[] | undefined, operation: string): Init<{ key: string; value: string }>[] {
+export function parseFilters(
+  filters: readonly string[] | undefined,
+  operation: string,
+): Init<{ key: string; value: string }>[] {
   return (filters ?? []).map((filter) => {
     const at = filter.indexOf('=');
     if (at <= 0)

@@ -96,7 +96,11 @@ export async function sendStream<T>(
 }
 
 export const stoppingError = (operation: string): GantryError =>
-  new GantryError({ code: 'unavailable', operation, message: 'the api of this node is stopping; containers go on' });
+  new GantryError({
+    code: 'unavailable',
+    operation,
+    message: 'the api of this node is stopping; containers go on',
+  });
 
 export function drained(response: Writable): Promise<void> {
   return new Promise((resolve) => {

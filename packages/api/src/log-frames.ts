@@ -5,7 +5,9 @@ import { frameHeaderBytes, frameKinds, writeFrameHeader } from './frames.js';
  * Turns log messages into frames, one buffer a message. With timestamps each line begins with its time as
  * docker writes it; the log splits long lines, so whether an entry begins one is known from the entry before it.
  */
-export function createLogEncoder(timestamps: boolean): (message: node.ReadLogsResponse) => Buffer | undefined {
+export function createLogEncoder(
+  timestamps: boolean,
+): (message: node.ReadLogsResponse) => Buffer | undefined {
   const midLine: Record<string, boolean> = {};
   return ({ entries }) => {
     if (entries.length === 0) return undefined;

@@ -40,7 +40,11 @@ export function startApi(environment: ServiceEnvironment, config: ApiConfig): Pr
 }
 
 /** Lets answers under way end, for a while: a client that does not read must not hold up the stop. */
-async function closeWithin(app: FastifyInstance, sockets: ReadonlySet<Socket>, patienceMs: number): Promise<void> {
+async function closeWithin(
+  app: FastifyInstance,
+  sockets: ReadonlySet<Socket>,
+  patienceMs: number,
+): Promise<void> {
   const timer = setTimeout(() => {
     for (const socket of sockets) socket.destroy();
   }, patienceMs);

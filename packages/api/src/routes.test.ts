@@ -21,7 +21,10 @@ after(() => running.stop());
 beforeEach(() => running.agent.containers.clear());
 
 async function create(name: string, command: string[], more: Record<string, unknown> = {}): Promise<string> {
-  const answer = await client.call('POST', '/v1/containers', { name, spec: { image: 'demo:1', command, ...more } });
+  const answer = await client.call('POST', '/v1/containers', {
+    name,
+    spec: { image: 'demo:1', command, ...more },
+  });
   assert.equal(answer.status, 201, answer.text);
   return (answer.json as { id: string }).id;
 }
@@ -43,8 +46,14 @@ test('the life of a container is one request a step', async () => {
   const id = await create('web', ['sleep'], { ports: [{ hostPort: 8080, containerPort: 80 }] });
   assert.equal((await client.call('POST', '/v1/containers/web/start')).status, 200);
   const listed = (await client.call('GET', '/v1/containers')).json as { containers: { id: string }[] };
-  assert.deepEqual(listed.containers.map((one) => one.id), [id]);
-  assert.equal(((await client.call('GET', `/v1/containers/${id.slice(0, 12)}`)).json as { Name: string }).Name, '/web');
+  assert.deepEqual(
+    listed.containers.map((one) => one.id),
+    [id],
+  );
+  assert.equal(
+    ((await client.call('GET', `/v1/containers/${id.slice(0, 12)}`)).json as { Name: string }).Name,
+    '/web',
+  );
   assert.equal((await client.call('POST', '/v1/containers/web/rename', { name: 'site' })).status, 204);
   const refused = await client.call('DELETE', '/v1/containers/site');
   assert.equal(refused.status, 409);
@@ -62,15 +71,35 @@ test('the life of a container is one request a step', async () => {
 
 test('a list is whole however many pages the bus has', async () => {
   for (const name of ['a', 'b', 'c', 'd', 'e']) await create(name, ['sleep']);
-  const { containers } = (await client.call('GET', '/v1/containers?all=true')).json as { containers: { name: string }[] };
-  assert.deepEqual(containers.map(({ name }) => name), ['a', 'b', 'c', 'd', 'e']);
+  const { containers } = (await client.call('GET', '/v1/containers?all=true')).json as {
+    containers: { name: string }[];
+  };
+  assert.deepEqual(
+    containers.map(({ name }) => name),
+    ['a', 'b', 'c', 'd', 'e'],
+  );
 });
 
 test('what a body or a query should not hold is refused by its name', async () => {
   const cases: [method: string, path: string, body: unknown, message: RegExp][] = [
-    ['POST', '/v1/containers', { spec: { image: 'x', colour: 'red' } }, /unknown key "spec\.colour" in the request body/],
-    ['POST', '/v1/containers', { spec: { image: 'x', mounts: [{ type: 'nfs', target: '/x' }] } }, /"spec\.mounts\.0\.type" must be one of "bind", "volume", "tmpfs"/],
-    ['POST', '/v1/containers', { spec: { image: 'x', resources: { memoryLimitBytes: '64m' } } }, /"spec\.resources\.memoryLimitBytes" must be integer/],
+    [
+      'POST',
+      '/v1/containers',
+      { spec: { image: 'x', colour: 'red' } },
+      /unknown key "spec\.colour" in the request body/,
+    ],
+    [
+      'POST',
+      '/v1/containers',
+      { spec: { image: 'x', mounts: [{ type: 'nfs', target: '/x' }] } },
+      /"spec\.mounts\.0\.type" must be one of "bind", "volume", "tmpfs"/,
+    ],
+    [
+      'POST',
+      '/v1/containers',
+      { spec: { image: 'x', resources: { memoryLimitBytes: '64m' } } },
+      /"spec\.resources\.memoryLimitBytes" must be integer/,
+    ],
     ['POST', '/v1/containers', {}, /the request body lacks "spec"/],
     ['POST', '/v1/containers', '{"spec":', /JSON/],
     ['GET', '/v1/containers?everything=true', undefined, /unknown key "everything" in the query/],
@@ -91,9 +120,18 @@ test('what a body or a query should not hold is refused by its name', async () =
 });
 
 test('an OpenAPI document describes every route', async () => {
-  const document = (await client.call('GET', '/v1/openapi.json')).json as { openapi: string; paths: Record<string, object> };
+  const document = (await client.call('GET', '/v1/openapi.json')).json as {
+    openapi: string;
+    paths: Record<string, object>;
+  };
   assert.equal(document.openapi, '3.1.0');
-  for (const path of ['/v1/containers', '/v1/containers/{container}/attach', '/v1/images/load', '/v1/volumes', '/v1/info'])
+  for (const path of [
+    '/v1/containers',
+    '/v1/containers/{container}/attach',
+    '/v1/images/load',
+    '/v1/volumes',
+    '/v1/info',
+  ])
     assert.ok(document.paths[path], path);
 });
 
@@ -110,8 +148,16 @@ test('logs come as frames that keep the streams apart, with times when asked', a
   await create('talker', ['both']);
   await client.call('POST', '/v1/containers/talker/start');
   const plain = splitFrames(await readAll(await client.stream('GET', '/v1/containers/talker/logs')));
-  assert.deepEqual(plain.map(({ kind, payload }) => [kind, payload.toString()]), [[1, 'out\n'], [2, 'err\n']]);
-  const timed = splitFrames(await readAll(await client.stream('GET', '/v1/containers/talker/logs?timestamps=true&tail=1')));
+  assert.deepEqual(
+    plain.map(({ kind, payload }) => [kind, payload.toString()]),
+    [
+      [1, 'out\n'],
+      [2, 'err\n'],
+    ],
+  );
+  const timed = splitFrames(
+    await readAll(await client.stream('GET', '/v1/containers/talker/logs?timestamps=true&tail=1')),
+  );
   assert.match(timed[0]?.payload.toString() ?? '', /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z err\n$/);
 });
 
@@ -139,7 +185,13 @@ test('attach carries input, output, resizes and the exit code on one connection'
   // Half-closing the connection ends the input.
   socket.end();
   const frames = splitFrames(await readAll(socket));
-  assert.deepEqual(frames.map(({ kind, payload }) => [kind, payload.toString('latin1')]), [[1, 'hello'], [4, '\0\0\0\0']]);
+  assert.deepEqual(
+    frames.map(({ kind, payload }) => [kind, payload.toString('latin1')]),
+    [
+      [1, 'hello'],
+      [4, '\0\0\0\0'],
+    ],
+  );
 });
 
 test('a refused attach is an ordinary answer with its status', async () => {
@@ -157,8 +209,14 @@ test('an exec is prepared, started and attached to, or left alone', async () => 
     ((await client.call('POST', '/v1/containers/host/execs', { command })).json as { execId: string }).execId;
   const socket = await client.upgrade(`/v1/execs/${await make(['fail', '3'])}/start`);
   assert.ok('write' in socket);
-  assert.deepEqual(splitFrames(await readAll(socket)).map(({ kind, payload }) => [kind, payload.readInt32BE(0)]), [[4, 3]]);
-  assert.equal((await client.call('POST', `/v1/execs/${await make(['sleep'])}/start?detach=true`)).status, 204);
+  assert.deepEqual(
+    splitFrames(await readAll(socket)).map(({ kind, payload }) => [kind, payload.readInt32BE(0)]),
+    [[4, 3]],
+  );
+  assert.equal(
+    (await client.call('POST', `/v1/execs/${await make(['sleep'])}/start?detach=true`)).status,
+    204,
+  );
 });
 
 test('a slow reader slows the container down instead of filling memory', async () => {
@@ -172,7 +230,8 @@ test('a slow reader slows the container down instead of filling memory', async (
   // The scripted container holds its 64 MiB once (chunks are shared); the api adds only what is under way.
   assert.ok(held < 16 * 1024 * 1024, `${held} bytes are held`);
   let received = 0;
-  for (const { kind, payload } of splitFrames(await readAll(socket))) if (kind === 1) received += payload.length;
+  for (const { kind, payload } of splitFrames(await readAll(socket)))
+    if (kind === 1) received += payload.length;
   assert.equal(received, 64 * 1024 * 1024);
   assert.equal(running.agent.containers.get(id)?.state, 'exited');
 });
@@ -233,8 +292,14 @@ test('info tells the services with their metrics addresses, and who did not answ
     untold: { service: string; reason: string }[];
   };
   assert.equal(info.nodeId, 'node1');
-  assert.deepEqual(info.services.map(({ name }) => name), ['api', 'image-store', 'node-agent']);
-  assert.deepEqual(info.untold.map(({ service }) => service), ['network-manager', 'cgroup-supervisor', 'spawner']);
+  assert.deepEqual(
+    info.services.map(({ name }) => name),
+    ['api', 'image-store', 'node-agent'],
+  );
+  assert.deepEqual(
+    info.untold.map(({ service }) => service),
+    ['network-manager', 'cgroup-supervisor', 'spawner'],
+  );
   const url = info.services.find(({ name }) => name === 'api')?.metricsUrl ?? '';
   const metrics = await (await fetch(`${url}/metrics`)).text();
   assert.match(metrics, /gantry_api_http_request_duration_seconds_bucket\{[^}]*route="\/v1\/containers"/);

@@ -44,9 +44,8 @@ export async function createApplication(parts: ApiParts): Promise<FastifyInstanc
       info: { title: 'Gantry', version: parts.version, description: 'Containers of one node.' },
     },
   });
-  app.addContentTypeParser(
-    ['application/x-tar', 'application/octet-stream'],
-    (_request, payload, done) => done(null, payload),
+  app.addContentTypeParser(['application/x-tar', 'application/octet-stream'], (_request, payload, done) =>
+    done(null, payload),
   );
   reportErrors(app, parts);
   measure(app, parts.metrics);
@@ -57,7 +56,8 @@ export async function createApplication(parts: ApiParts): Promise<FastifyInstanc
   imageRoutes(app, parts);
   volumeRoutes(app, parts);
   nodeRoutes(app, parts);
-  for (const path of ['/v1/openapi.json', '/openapi.json']) app.get(path, { schema: { hide: true } }, () => app.swagger());
+  for (const path of ['/v1/openapi.json', '/openapi.json'])
+    app.get(path, { schema: { hide: true } }, () => app.swagger());
   await app.ready();
   return app;
 }

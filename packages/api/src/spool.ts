@@ -20,15 +20,23 @@ export interface SpooledFile {
 export async function openSpool(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const names = await readdir(directory);
-  await Promise.all(names.filter((name) => name.startsWith(namePrefix)).map((name) => rm(join(directory, name))));
+  await Promise.all(
+    names.filter((name) => name.startsWith(namePrefix)).map((name) => rm(join(directory, name))),
+  );
 }
 
 /** Writes the body into a file of its own; leaves nothing when the client goes away or the disk is full. */
-export async function spoolBody(directory: string, body: Readable, signal: AbortSignal): Promise<SpooledFile> {
+export async function spoolBody(
+  directory: string,
+  body: Readable,
+  signal: AbortSignal,
+): Promise<SpooledFile> {
   const path = join(directory, `${namePrefix}${randomUUID()}`);
   const discard = (): Promise<void> => rm(path, { force: true });
   try {
-    await pipeline(body, createWriteStream(path, { flags: 'wx', mode: 0o600, highWaterMark: 1 << 20 }), { signal });
+    await pipeline(body, createWriteStream(path, { flags: 'wx', mode: 0o600, highWaterMark: 1 << 20 }), {
+      signal,
+    });
     const { dev: device, ino: inode, size: bytes } = await stat(path);
     return { handle: { path, device, inode }, bytes, discard };
   } catch (error) {
@@ -41,7 +49,11 @@ function describeFailure(error: unknown, directory: string): GantryError {
   const { code, message } = error as NodeJS.ErrnoException;
   const full = code === 'ENOSPC' || code === 'EDQUOT';
   return new GantryError({
-    code: full ? 'resource_exhausted' : code === 'ABORT_ERR' || code === 'ECONNRESET' ? 'unavailable' : 'internal',
+    code: full
+      ? 'resource_exhausted'
+      : code === 'ABORT_ERR' || code === 'ECONNRESET'
+        ? 'unavailable'
+        : 'internal',
     operation: 'LoadImage',
     object: directory,
     message: full

@@ -95,7 +95,12 @@ function refuseWithoutUpgrade(_request: unknown, reply: FastifyReply): FastifyRe
   return reply.code(426).header('upgrade', upgradeProtocol).send(errorReply(failure));
 }
 
-async function upgrade(parts: ApiParts, request: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
+async function upgrade(
+  parts: ApiParts,
+  request: IncomingMessage,
+  socket: Socket,
+  head: Buffer,
+): Promise<void> {
   // A client that breaks off is no error of ours.
   socket.on('error', () => undefined);
   const gone = new AbortController();
@@ -105,12 +110,14 @@ async function upgrade(parts: ApiParts, request: IncomingMessage, socket: Socket
     const given = request.headers['x-request-id'];
     const caller = callerFor(parts.bus, typeof given === 'string' ? given : randomUUID());
     const signal = AbortSignal.any([gone.signal, parts.streams.stopping]);
-    const method = target === 'container' ? node.NodeAgent.methods.AttachContainer : node.NodeAgent.methods.StartExec;
+    const method =
+      target === 'container' ? node.NodeAgent.methods.AttachContainer : node.NodeAgent.methods.StartExec;
     const stream = await caller.open(method, { open }, signal);
     await serveAttached({ ...parts.streams, stream, socket, head, target, open, protocol: upgradeProtocol });
   } catch (error) {
     const failure = toGantryError(error, 'attach');
-    if (failure.code === 'internal') parts.logger.error({ err: failure, operation: failure.operation }, 'request failed');
+    if (failure.code === 'internal')
+      parts.logger.error({ err: failure, operation: failure.operation }, 'request failed');
     refuse(socket, failure);
   }
 }
@@ -150,14 +157,20 @@ function decode(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
-    throw new GantryError({ code: 'invalid_argument', operation: 'attach', object: part, message: `"${part}" is not percent-encoded text` });
+    throw new GantryError({
+      code: 'invalid_argument',
+      operation: 'attach',
+      object: part,
+      message: `"${part}" is not percent-encoded text`,
+    });
   }
 }
 
 function readQuery(parameters: URLSearchParams): AttachQuery {
   const query: { -readonly [K in keyof AttachQuery]: AttachQuery[K] } = {};
   for (const [key, value] of parameters) {
-    if ((key === 'stdin' || key === 'logs') && (value === 'true' || value === 'false')) query[key] = value === 'true';
+    if ((key === 'stdin' || key === 'logs') && (value === 'true' || value === 'false'))
+      query[key] = value === 'true';
     else if ((key === 'rows' || key === 'columns') && /^\d{1,5}$/.test(value) && Number(value) < 65536)
       query[key] = Number(value);
     else
@@ -173,5 +186,13 @@ function readQuery(parameters: URLSearchParams): AttachQuery {
 
 function openMessage(target: { container?: string; execId?: string }, query: AttachQuery): node.AttachOpen {
   const { stdin = false, rows = 0, columns = 0, logs = false, detach = false } = query;
-  return { container: target.container ?? '', execId: target.execId ?? '', stdin, rows, columns, logs, detach };
+  return {
+    container: target.container ?? '',
+    execId: target.execId ?? '',
+    stdin,
+    rows,
+    columns,
+    logs,
+    detach,
+  };
 }

@@ -26,10 +26,14 @@ export function containerStreamRoutes(app: FastifyInstance, { bus, streams }: Ap
     {
       schema: {
         tags: ['streams'],
-        summary: 'Wait for an exit: a line {"registered":true} when an exit can no longer be missed, then the exit code',
+        summary:
+          'Wait for an exit: a line {"registered":true} when an exit can no longer be missed, then the exit code',
         params: containerParams,
         querystring: closed({
-          condition: oneOf(['not-running', 'next-exit', 'removed'], 'what is waited for; default not-running'),
+          condition: oneOf(
+            ['not-running', 'next-exit', 'removed'],
+            'what is waited for; default not-running',
+          ),
         }),
       },
     },
@@ -41,7 +45,9 @@ export function containerStreamRoutes(app: FastifyInstance, { bus, streams }: Ap
         'WaitContainer',
         (signal) => callerOf(bus, request).open(methods.WaitContainer, asked, signal),
         jsonLines<node.WaitContainerResponse>(({ registered, exitCode, error }) =>
-          exitCode === undefined && error === '' ? { registered } : { exitCode, ...(error === '' ? {} : { message: error }) },
+          exitCode === undefined && error === ''
+            ? { registered }
+            : { exitCode, ...(error === '' ? {} : { message: error }) },
         ),
       );
     },
@@ -111,7 +117,10 @@ export function containerStreamRoutes(app: FastifyInstance, { bus, streams }: Ap
         querystring: closed({
           sinceUnixNanos: unixNanos('also kept events from here'),
           untilUnixNanos: unixNanos('end here'),
-          filter: list({ type: 'string' }, 'KEY=VALUE, repeatable: type, event, container, image, label, volume'),
+          filter: list(
+            { type: 'string' },
+            'KEY=VALUE, repeatable: type, event, container, image, label, volume',
+          ),
         }),
       },
     },

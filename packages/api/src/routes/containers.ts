@@ -37,7 +37,11 @@ export function containerRoutes(app: FastifyInstance, { bus }: ApiParts): void {
     '/v1/containers',
     { schema: { tags, summary: 'Create a container', body: createContainerSchema } },
     async (request, reply) => {
-      const created = await callerOf(bus, request).call(methods.CreateContainer, request.body, deadlines.slowMs);
+      const created = await callerOf(bus, request).call(
+        methods.CreateContainer,
+        request.body,
+        deadlines.slowMs,
+      );
       return reply.code(201).send(created);
     },
   );
@@ -79,7 +83,14 @@ export function containerRoutes(app: FastifyInstance, { bus }: ApiParts): void {
 
   app.patch<ContainerRoute & { Body: Pick<node.UpdateContainerRequest, 'resources' | 'restartPolicy'> }>(
     '/v1/containers/:container',
-    { schema: { tags, summary: 'Change limits or the restart policy', params: containerParams, body: updateContainerSchema } },
+    {
+      schema: {
+        tags,
+        summary: 'Change limits or the restart policy',
+        params: containerParams,
+        body: updateContainerSchema,
+      },
+    },
     (request) => callerOf(bus, request).call(methods.UpdateContainer, { ...request.params, ...request.body }),
   );
 
@@ -112,7 +123,14 @@ export function containerRoutes(app: FastifyInstance, { bus }: ApiParts): void {
   ] as const)
     app.post<ContainerRoute & { Body: StopBody | undefined }>(
       `/v1/containers/:container/${verb}`,
-      { schema: { tags, summary: verb === 'stop' ? 'Stop' : 'Stop and start', params: containerParams, body: stopSchema } },
+      {
+        schema: {
+          tags,
+          summary: verb === 'stop' ? 'Stop' : 'Stop and start',
+          params: containerParams,
+          body: stopSchema,
+        },
+      },
       async (request, reply) => {
         const asked = { ...request.params, ...request.body };
         await callerOf(bus, request).call(method, asked, stopDeadlineMs(request.body?.timeoutSeconds));
@@ -122,7 +140,14 @@ export function containerRoutes(app: FastifyInstance, { bus }: ApiParts): void {
 
   app.post<ContainerRoute & { Body: { signal?: string } | undefined }>(
     '/v1/containers/:container/kill',
-    { schema: { tags, summary: 'Send a signal to the first process', params: containerParams, body: killSchema } },
+    {
+      schema: {
+        tags,
+        summary: 'Send a signal to the first process',
+        params: containerParams,
+        body: killSchema,
+      },
+    },
     async (request, reply) => {
       await callerOf(bus, request).call(methods.KillContainer, { ...request.params, ...request.body });
       return reply.code(204).send();
@@ -135,7 +160,13 @@ export function containerRoutes(app: FastifyInstance, { bus }: ApiParts): void {
   ] as const)
     app.post<ContainerRoute>(
       `/v1/containers/:container/${verb}`,
-      { schema: { tags, summary: verb === 'pause' ? 'Freeze all processes' : 'Thaw all processes', params: containerParams } },
+      {
+        schema: {
+          tags,
+          summary: verb === 'pause' ? 'Freeze all processes' : 'Thaw all processes',
+          params: containerParams,
+        },
+      },
       async (request, reply) => {
         await callerOf(bus, request).call(method, request.params);
         return reply.code(204).send();
@@ -170,13 +201,26 @@ export function containerRoutes(app: FastifyInstance, { bus }: ApiParts): void {
 
   app.get<ContainerRoute>(
     '/v1/containers/:container/explain',
-    { schema: { tags, summary: 'What isolates the container, from live kernel facts', params: containerParams } },
+    {
+      schema: {
+        tags,
+        summary: 'What isolates the container, from live kernel facts',
+        params: containerParams,
+      },
+    },
     (request) => callerOf(bus, request).call(methods.ExplainContainer, request.params),
   );
 
   app.post<ContainerRoute & { Body: { rows: number; columns: number } }>(
     '/v1/containers/:container/resize',
-    { schema: { tags, summary: "Resize the first process's terminal", params: containerParams, body: resizeSchema } },
+    {
+      schema: {
+        tags,
+        summary: "Resize the first process's terminal",
+        params: containerParams,
+        body: resizeSchema,
+      },
+    },
     async (request, reply) => {
       await callerOf(bus, request).call(methods.ResizeTerminal, { ...request.params, ...request.body });
       return reply.code(204).send();
@@ -185,7 +229,9 @@ export function containerRoutes(app: FastifyInstance, { bus }: ApiParts): void {
 
   app.post<ContainerRoute & { Body: Omit<node.CreateExecRequest, 'container'> }>(
     '/v1/containers/:container/execs',
-    { schema: { tags, summary: 'Prepare one more process', params: containerParams, body: createExecSchema } },
+    {
+      schema: { tags, summary: 'Prepare one more process', params: containerParams, body: createExecSchema },
+    },
     async (request, reply) => {
       const asked = { ...request.body, ...request.params };
       return reply.code(201).send(await callerOf(bus, request).call(methods.CreateExec, asked));
@@ -202,7 +248,10 @@ export function containerRoutes(app: FastifyInstance, { bus }: ApiParts): void {
     '/v1/execs/:exec/resize',
     { schema: { tags, summary: "Resize an additional process's terminal", body: resizeSchema } },
     async (request, reply) => {
-      await callerOf(bus, request).call(methods.ResizeTerminal, { execId: request.params.exec, ...request.body });
+      await callerOf(bus, request).call(methods.ResizeTerminal, {
+        execId: request.params.exec,
+        ...request.body,
+      });
       return reply.code(204).send();
     },
   );

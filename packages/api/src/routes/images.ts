@@ -9,7 +9,9 @@ import { spoolBody } from '../spool.js';
 
 const methods = image.ImageStore.methods;
 const tags = ['images'];
-const imageParams = closed({ image: text('reference, id or unique id prefix, percent-encoded', { minLength: 1 }) });
+const imageParams = closed({
+  image: text('reference, id or unique id prefix, percent-encoded', { minLength: 1 }),
+});
 
 interface ImageRoute {
   Params: { image: string };
@@ -39,7 +41,9 @@ export function imageRoutes(app: FastifyInstance, { bus, streams, metrics, spool
     '/v1/images/:image',
     { schema: { tags, summary: 'An image with its configuration', params: imageParams } },
     async (request) => {
-      const { image: found } = await callerOf(bus, request).call(methods.GetImage, { name: request.params.image });
+      const { image: found } = await callerOf(bus, request).call(methods.GetImage, {
+        name: request.params.image,
+      });
       return found === undefined ? {} : withConfig(found);
     },
   );
@@ -112,7 +116,8 @@ export function imageRoutes(app: FastifyInstance, { bus, streams, metrics, spool
     {
       schema: {
         tags: ['streams'],
-        summary: 'Load an archive (body, application/x-tar): progress lines, then a line for each image it held',
+        summary:
+          'Load an archive (body, application/x-tar): progress lines, then a line for each image it held',
         consumes: ['application/x-tar'],
       },
     },
@@ -125,7 +130,11 @@ export function imageRoutes(app: FastifyInstance, { bus, streams, metrics, spool
           reply,
           'LoadImage',
           (signal) =>
-            callerOf(bus, request).open(methods.LoadImage, { source: file.handle, removeSource: true }, signal),
+            callerOf(bus, request).open(
+              methods.LoadImage,
+              { source: file.handle, removeSource: true },
+              signal,
+            ),
           jsonLines(progressLine),
         );
       } finally {
@@ -144,6 +153,10 @@ export function imageRoutes(app: FastifyInstance, { bus, streams, metrics, spool
       },
     },
     (request) =>
-      callerOf(bus, request).call(methods.PruneImages, { all: request.body?.all ?? false }, deadlines.patientMs),
+      callerOf(bus, request).call(
+        methods.PruneImages,
+        { all: request.body?.all ?? false },
+        deadlines.patientMs,
+      ),
   );
 }

@@ -24,18 +24,24 @@ export function nodeRoutes(app: FastifyInstance, { bus, version, nodeId }: ApiPa
     nodeJs: process.versions.node,
   }));
 
-  app.get('/v1/info', { schema: { tags, summary: 'The node, its services with their metrics addresses, what it lacks' } }, (request) =>
-    describeNode(bus, callerOf(bus, request)),
+  app.get(
+    '/v1/info',
+    { schema: { tags, summary: 'The node, its services with their metrics addresses, what it lacks' } },
+    (request) => describeNode(bus, callerOf(bus, request)),
   );
 
-  app.get('/v1/disk-usage', { schema: { tags, summary: 'Disk space of images, containers and volumes' } }, async (request) => {
-    const caller = callerOf(bus, request);
-    const [images, containers] = await Promise.all([
-      caller.call(image.ImageStore.methods.GetDiskUsage, {}, deadlines.patientMs),
-      caller.call(node.NodeAgent.methods.GetDiskUsage, {}, deadlines.patientMs),
-    ]);
-    return { images, containers };
-  });
+  app.get(
+    '/v1/disk-usage',
+    { schema: { tags, summary: 'Disk space of images, containers and volumes' } },
+    async (request) => {
+      const caller = callerOf(bus, request);
+      const [images, containers] = await Promise.all([
+        caller.call(image.ImageStore.methods.GetDiskUsage, {}, deadlines.patientMs),
+        caller.call(node.NodeAgent.methods.GetDiskUsage, {}, deadlines.patientMs),
+      ]);
+      return { images, containers };
+    },
+  );
 }
 
 async function describeNode(bus: Bus, caller: Caller): Promise<unknown> {

@@ -10,12 +10,19 @@ const tags = ['volumes'];
 export function volumeRoutes(app: FastifyInstance, { bus }: ApiParts): void {
   app.get<{ Querystring: { size?: boolean } }>(
     '/v1/volumes',
-    { schema: { tags, summary: 'List volumes', querystring: closed({ size: flag('with the size of each') }) } },
+    {
+      schema: { tags, summary: 'List volumes', querystring: closed({ size: flag('with the size of each') }) },
+    },
     async (request) => {
       const caller = callerOf(bus, request);
       const { size = false } = request.query;
       const volumes = await allPages(
-        (pageToken) => caller.call(methods.ListVolumes, { size, pageToken }, size ? deadlines.patientMs : deadlines.quickMs),
+        (pageToken) =>
+          caller.call(
+            methods.ListVolumes,
+            { size, pageToken },
+            size ? deadlines.patientMs : deadlines.quickMs,
+          ),
         (page) => page.volumes,
       );
       return { volumes };
@@ -28,7 +35,10 @@ export function volumeRoutes(app: FastifyInstance, { bus }: ApiParts): void {
       schema: {
         tags,
         summary: 'Create a volume',
-        body: message<node.CreateVolumeRequest>({ name: text('empty: a name is made up'), labels: textMap('labels') }),
+        body: message<node.CreateVolumeRequest>({
+          name: text('empty: a name is made up'),
+          labels: textMap('labels'),
+        }),
       },
     },
     async (request, reply) => {
@@ -63,6 +73,10 @@ export function volumeRoutes(app: FastifyInstance, { bus }: ApiParts): void {
       },
     },
     (request) =>
-      callerOf(bus, request).call(methods.PruneVolumes, { all: request.body?.all ?? false }, deadlines.patientMs),
+      callerOf(bus, request).call(
+        methods.PruneVolumes,
+        { all: request.body?.all ?? false },
+        deadlines.patientMs,
+      ),
   );
 }

@@ -1,5 +1,18 @@
 import type { cgroup, network, node } from '@gantry/protocol';
-import { closed, flag, int64, list, message, oneOf, text, textMap, texts, uint32, uint64, type Schema } from './schema.js';
+import {
+  closed,
+  flag,
+  int64,
+  list,
+  message,
+  oneOf,
+  text,
+  textMap,
+  texts,
+  uint32,
+  uint64,
+  type Schema,
+} from './schema.js';
 
 export const portBindingSchema = message<network.PortBinding>(
   {
@@ -20,7 +33,10 @@ const mountSchema = message<node.MountSpec>(
     tmpfsSizeBytes: uint64("0 means the kernel's default"),
     tmpfsMode: uint32('permission bits; 0 means 01777', { maximum: 0o7777 }),
     createSource: flag('make the source directory of a bind when it is absent'),
-    propagation: oneOf(['', 'rprivate', 'private', 'rshared', 'shared', 'rslave', 'slave'], 'bind propagation'),
+    propagation: oneOf(
+      ['', 'rprivate', 'private', 'rshared', 'shared', 'rslave', 'slave'],
+      'bind propagation',
+    ),
   },
   ['type', 'target'],
 );
@@ -78,7 +94,11 @@ const containerSpecSchema = message<node.ContainerSpec>(
     ),
     ulimits: list(
       message<node.UlimitSpec>(
-        { name: text('"nofile", "nproc", ...'), soft: int64('-1 means unlimited'), hard: int64('-1 means unlimited') },
+        {
+          name: text('"nofile", "nproc", ...'),
+          soft: int64('-1 means unlimited'),
+          hard: int64('-1 means unlimited'),
+        },
         ['name', 'soft', 'hard'],
       ),
       'resource limits of processes',
@@ -126,7 +146,10 @@ export const createContainerSchema = message<node.CreateContainerRequest>(
   ['spec'],
 );
 
-export const updateContainerSchema = closed({ resources: resourcesSchema, restartPolicy: restartPolicySchema });
+export const updateContainerSchema = closed({
+  resources: resourcesSchema,
+  restartPolicy: restartPolicySchema,
+});
 
 export const stopSchema = closed({
   timeoutSeconds: uint32("seconds until SIGKILL; absent: the container's own"),

@@ -43,7 +43,11 @@ export function message<T>(
   return closed(properties, required, description);
 }
 
-export const text = (description: string, more: Schema = {}): Schema => ({ type: 'string', description, ...more });
+export const text = (description: string, more: Schema = {}): Schema => ({
+  type: 'string',
+  description,
+  ...more,
+});
 export const flag = (description: string): Schema => ({ type: 'boolean', description });
 export const list = (items: Schema, description: string): Schema => ({ type: 'array', items, description });
 export const texts = (description: string): Schema => list({ type: 'string' }, description);

@@ -57,7 +57,9 @@ export class SocketClient {
       sent.once('response', (answer: IncomingMessage) => {
         let text = '';
         answer.on('data', (chunk: Buffer) => (text += chunk.toString()));
-        answer.once('end', () => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, text, json: JSON.parse(text) }));
+        answer.once('end', () =>
+          resolve({ status: answer.statusCode ?? 0, headers: answer.headers, text, json: JSON.parse(text) }),
+        );
       });
       sent.once('error', reject);
     });
@@ -72,7 +74,7 @@ export interface SeenFrame {
 /** Whole frames of a byte stream. */
 export function splitFrames(bytes: Buffer): SeenFrame[] {
   const frames: SeenFrame[] = [];
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const length = bytes.readUInt32BE(at + 4);
     frames.push({ kind: bytes.readUInt8(at), payload: bytes.subarray(at + 8, at + 8 + length) });
     at += 8 + length;

@@ -6,7 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** A real nats-server without authentication, on ports of its own. */
 export async function startNatsForTest(): Promise<{ readonly url: string; stop(): Promise<void> }> {
   const [port, monitorPort] = [await freePort(), await freePort()];
-  const child = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(port), '-m', String(monitorPort)], { stdio: 'ignore' });
+  const child = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(port), '-m', String(monitorPort)], {
+    stdio: 'ignore',
+  });
   const exited = once(child, 'exit');
   for (let tries = 0; ; tries += 1) {
     const answered = await fetch(`http://127.0.0.1:${monitorPort}/healthz`).then(

@@ -1,6 +1,6 @@
 import { on } from 'node:events';
 import type { Handlers } from '@gantry/bus';
-import { GantryError, node, type Init } from '@gantry/protocol';
+import { GantryError, type node, type Init } from '@gantry/protocol';
 import { ScriptedContainer, type Output } from './scripted-container.js';
 
 type AgentHandlers = Handlers<typeof node.NodeAgent>;
@@ -44,7 +44,12 @@ export class ScriptedAgent {
       KillContainer: ({ container, signal }) => {
         const one = this.find('KillContainer', container);
         if (one.state !== 'running')
-          throw new GantryError({ code: 'failed_precondition', operation: 'KillContainer', object: one.name, message: `container ${one.name} is not running` });
+          throw new GantryError({
+            code: 'failed_precondition',
+            operation: 'KillContainer',
+            object: one.name,
+            message: `container ${one.name} is not running`,
+          });
         one.signal(signal);
         return Promise.resolve({});
       },
@@ -53,7 +58,12 @@ export class ScriptedAgent {
       RemoveContainer: ({ container, force }) => {
         const one = this.find('RemoveContainer', container);
         if (one.state === 'running' && !force)
-          throw new GantryError({ code: 'failed_precondition', operation: 'RemoveContainer', object: one.name, message: `container ${one.name} is running: stop it first, or force its removal` });
+          throw new GantryError({
+            code: 'failed_precondition',
+            operation: 'RemoveContainer',
+            object: one.name,
+            message: `container ${one.name} is running: stop it first, or force its removal`,
+          });
         this.#remove(one);
         return Promise.resolve({});
       },
@@ -62,7 +72,8 @@ export class ScriptedAgent {
         return Promise.resolve({});
       },
       ListContainers: ({ all, pageToken }) => Promise.resolve(this.#list(all, pageToken)),
-      InspectContainer: ({ container }) => Promise.resolve({ json: Buffer.from(JSON.stringify(this.#inspect(container))) }),
+      InspectContainer: ({ container }) =>
+        Promise.resolve({ json: Buffer.from(JSON.stringify(this.#inspect(container))) }),
       WaitContainer: (request, { signal }) => this.#wait(request, signal),
       ReadLogs: (request, { signal }) => this.#logs(request, signal),
       AttachContainer: (inputs, { signal }) => this.#attach(inputs, signal),
@@ -73,10 +84,13 @@ export class ScriptedAgent {
         return Promise.resolve({ execId: process.id });
       },
       StartExec: (inputs, { signal }) => this.#attach(inputs, signal),
-      InspectExec: ({ execId }) => Promise.resolve({ containerId: this.execs.get(execId)?.container.id ?? '' }),
+      InspectExec: ({ execId }) =>
+        Promise.resolve({ containerId: this.execs.get(execId)?.container.id ?? '' }),
       ResizeTerminal: () => Promise.resolve({}),
-      ListContainerProcesses: () => Promise.resolve({ titles: ['PID', 'CMD'], rows: [{ cells: ['1', 'sleep'] }] }),
-      ExplainContainer: () => Promise.resolve({ sections: [{ title: 'Namespaces', lines: ['pid  4026531836  host 4026531835'] }] }),
+      ListContainerProcesses: () =>
+        Promise.resolve({ titles: ['PID', 'CMD'], rows: [{ cells: ['1', 'sleep'] }] }),
+      ExplainContainer: () =>
+        Promise.resolve({ sections: [{ title: 'Namespaces', lines: ['pid  4026531836  host 4026531835'] }] }),
       WatchStats: ({ once }, { signal }) => this.#stats(once, signal),
       WatchEvents: (_request, { signal }) => this.#events(signal),
       CreateVolume: ({ name, labels }) => {
@@ -84,15 +98,30 @@ export class ScriptedAgent {
         this.volumes.set(made, JSON.stringify(labels));
         return Promise.resolve({ volume: { name: made, labels } });
       },
-      ListVolumes: () => Promise.resolve({ volumes: [...this.volumes.keys()].map((name) => ({ name, mountpoint: `/v/${name}` })) }),
+      ListVolumes: () =>
+        Promise.resolve({
+          volumes: [...this.volumes.keys()].map((name) => ({ name, mountpoint: `/v/${name}` })),
+        }),
       RemoveVolume: ({ name }) => {
-        if (!this.volumes.delete(name)) throw new GantryError({ code: 'not_found', operation: 'RemoveVolume', object: name, message: `there is no volume ${name}` });
+        if (!this.volumes.delete(name))
+          throw new GantryError({
+            code: 'not_found',
+            operation: 'RemoveVolume',
+            object: name,
+            message: `there is no volume ${name}`,
+          });
         return Promise.resolve({});
       },
       GetDiskUsage: () => Promise.resolve({ containerCount: this.containers.size, logBytes: 100 }),
       PruneContainers: () => Promise.resolve({ deleted: [], reclaimedBytes: 0 }),
       PruneVolumes: () => Promise.resolve({ deleted: [], reclaimedBytes: 0 }),
-      GetNodeInfo: () => Promise.resolve({ nodeId: 'node1', hostname: 'here', cpus: 2, containersRunning: this.containers.size }),
+      GetNodeInfo: () =>
+        Promise.resolve({
+          nodeId: 'node1',
+          hostname: 'here',
+          cpus: 2,
+          containersRunning: this.containers.size,
+        }),
       StopAllContainers: () => Promise.resolve({ stoppedCount: this.containers.size }),
       UpdateContainer: () => Promise.resolve({ warnings: ['a warning'] }),
     };
@@ -102,9 +131,19 @@ export class ScriptedAgent {
   #create({ name, spec }: node.CreateContainerRequest): Init<node.CreateContainerResponse> {
     const image = spec?.image ?? '';
     if (!this.images.has(image))
-      throw new GantryError({ code: 'not_found', operation: 'GetImage', object: image, message: `image ${image} is not here` });
+      throw new GantryError({
+        code: 'not_found',
+        operation: 'GetImage',
+        object: image,
+        message: `image ${image} is not here`,
+      });
     if ([...this.containers.values()].some((one) => one.name === name))
-      throw new GantryError({ code: 'already_exists', operation: 'CreateContainer', object: name, message: `name ${name} is taken` });
+      throw new GantryError({
+        code: 'already_exists',
+        operation: 'CreateContainer',
+        object: name,
+        message: `name ${name} is taken`,
+      });
     const id = this.#newId();
     const made = new ScriptedContainer(id, name === '' ? `made_up_${this.#count}` : name, spec ?? { image });
     this.containers.set(id, made);
@@ -144,7 +183,12 @@ export class ScriptedAgent {
     return {
       Id: one.id,
       Name: `/${one.name}`,
-      State: { Running: one.state === 'running', Paused: one.state === 'paused', ExitCode: one.exitCode, Pid: 42 },
+      State: {
+        Running: one.state === 'running',
+        Paused: one.state === 'paused',
+        ExitCode: one.exitCode,
+        Pid: 42,
+      },
       Config: { Tty: one.spec.terminal === true, OpenStdin: one.spec.openStdin === true },
       NetworkSettings: {
         Ports: { '80/tcp': [{ HostIp: '0.0.0.0', HostPort: '8080' }] },
@@ -153,7 +197,10 @@ export class ScriptedAgent {
     };
   }
 
-  async *#wait({ container, condition }: node.WaitContainerRequest, signal: AbortSignal): AsyncGenerator<Init<node.WaitContainerResponse>> {
+  async *#wait(
+    { container, condition }: node.WaitContainerRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<Init<node.WaitContainerResponse>> {
     const one = this.find('WaitContainer', container);
     yield { registered: true };
     const exitCode = await one.whenExited(signal);
@@ -162,7 +209,10 @@ export class ScriptedAgent {
     yield { exitCode };
   }
 
-  async *#logs({ container, follow, tail }: node.ReadLogsRequest, signal: AbortSignal): AsyncGenerator<Init<node.ReadLogsResponse>> {
+  async *#logs(
+    { container, follow, tail }: node.ReadLogsRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<Init<node.ReadLogsResponse>> {
     const one = this.find('ReadLogs', container);
     this.openStreams += 1;
     try {
@@ -174,12 +224,17 @@ export class ScriptedAgent {
     }
   }
 
-  async *#attach(inputs: AsyncIterable<node.AttachInput>, signal: AbortSignal): AsyncGenerator<Init<node.AttachOutput>> {
+  async *#attach(
+    inputs: AsyncIterable<node.AttachInput>,
+    signal: AbortSignal,
+  ): AsyncGenerator<Init<node.AttachOutput>> {
     const reader = inputs[Symbol.asyncIterator]();
     const { value } = (await reader.next()) as { value: node.AttachInput };
     const open = value.open;
     const isExec = open?.execId !== undefined && open.execId !== '';
-    const one = isExec ? this.#startableExec(open.execId) : this.find('AttachContainer', open?.container ?? '');
+    const one = isExec
+      ? this.#startableExec(open.execId)
+      : this.find('AttachContainer', open?.container ?? '');
     const outputs = outputsOf(one, signal);
     if (isExec) one.start();
     this.openStreams += 1;
@@ -188,7 +243,8 @@ export class ScriptedAgent {
     if (open !== undefined && open.rows > 0) one.sizes.push(`${open.rows}x${open.columns}`);
     try {
       yield { attached: true };
-      for await (const { stream, data } of outputs) yield stream === 'stdout' ? { stdout: data } : { stderr: data };
+      for await (const { stream, data } of outputs)
+        yield stream === 'stdout' ? { stdout: data } : { stderr: data };
       yield { exitCode: one.exitCode };
     } finally {
       this.openStreams -= 1;
@@ -215,7 +271,15 @@ export class ScriptedAgent {
 
   async *#stats(once: boolean, signal: AbortSignal): AsyncGenerator<Init<node.WatchStatsResponse>> {
     do {
-      yield { stats: [...this.containers.values()].map(({ id, name }) => ({ id, name, cpuPercent: 12.5, memoryLimitBytes: 1024, usage: { memoryWorkingSetBytes: 512, pidsCurrent: 1 } })) };
+      yield {
+        stats: [...this.containers.values()].map(({ id, name }) => ({
+          id,
+          name,
+          cpuPercent: 12.5,
+          memoryLimitBytes: 1024,
+          usage: { memoryWorkingSetBytes: 512, pidsCurrent: 1 },
+        })),
+      };
       await new Promise((resolve) => setTimeout(resolve, 20));
     } while (!once && !signal.aborted);
   }
@@ -223,7 +287,15 @@ export class ScriptedAgent {
   async *#events(signal: AbortSignal): AsyncGenerator<Init<node.WatchEventsResponse>> {
     this.openStreams += 1;
     try {
-      yield { event: { type: 'container', action: 'start', id: 'c1', timeUnixNanos: 1_700_000_000_000_000_000, attributes: [{ key: 'name', value: 'web' }] } };
+      yield {
+        event: {
+          type: 'container',
+          action: 'start',
+          id: 'c1',
+          timeUnixNanos: 1_700_000_000_000_000_000,
+          attributes: [{ key: 'name', value: 'web' }],
+        },
+      };
       await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
     } finally {
       this.openStreams -= 1;

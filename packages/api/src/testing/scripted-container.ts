@@ -32,7 +32,11 @@ export class ScriptedContainer extends EventEmitter {
   }
 
   write(stream: 'stdout' | 'stderr', data: string | Buffer): void {
-    const output = { stream, data: typeof data === 'string' ? Buffer.from(data) : data, timeUnixNanos: Date.now() * 1e6 };
+    const output = {
+      stream,
+      data: typeof data === 'string' ? Buffer.from(data) : data,
+      timeUnixNanos: Date.now() * 1e6,
+    };
     this.outputs.push(output);
     this.emit('output', output);
   }

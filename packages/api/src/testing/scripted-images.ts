@@ -1,7 +1,7 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Handlers } from '@gantry/bus';
-import { GantryError, image, type Init } from '@gantry/protocol';
+import { GantryError, type image, type Init } from '@gantry/protocol';
 
 const absent = (operation: string, name: string): GantryError =>
   new GantryError({ code: 'not_found', operation, object: name, message: `image ${name} is not here` });
@@ -24,7 +24,10 @@ export function scriptedImageStore(images: Set<string>, loads: Loaded[]): Handle
   });
   const some: Partial<Handlers<typeof image.ImageStore>> = {
     ListImages: () => Promise.resolve({ images: [...images].map(describe) }),
-    GetImage: ({ name }) => (images.has(name) ? Promise.resolve({ image: describe(name) }) : Promise.reject(absent('GetImage', name))),
+    GetImage: ({ name }) =>
+      images.has(name)
+        ? Promise.resolve({ image: describe(name) })
+        : Promise.reject(absent('GetImage', name)),
     TagImage: ({ name, reference }) => {
       if (!images.has(name)) throw absent('TagImage', name);
       images.add(reference);
@@ -37,14 +40,36 @@ export function scriptedImageStore(images: Set<string>, loads: Loaded[]): Handle
     PullImage: async function* ({ reference }, { signal }) {
       await sleep(1);
       if (!/^(registry|slow|broken)\//.test(reference))
-        throw new GantryError({ code: 'not_found', operation: 'PullImage', object: reference, message: `the registry has no image ${reference}` });
-      yield { layer: { digest: `sha256:${'ab'.repeat(32)}`, status: 'downloading', currentBytes: 10, totalBytes: 100 } };
-      if (reference.startsWith('slow/')) await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+        throw new GantryError({
+          code: 'not_found',
+          operation: 'PullImage',
+          object: reference,
+          message: `the registry has no image ${reference}`,
+        });
+      yield {
+        layer: {
+          digest: `sha256:${'ab'.repeat(32)}`,
+          status: 'downloading',
+          currentBytes: 10,
+          totalBytes: 100,
+        },
+      };
+      if (reference.startsWith('slow/'))
+        await new Promise<void>((resolve) =>
+          signal.addEventListener('abort', () => resolve(), { once: true }),
+        );
       if (reference.startsWith('broken/')) {
         await sleep(200);
-        throw new GantryError({ code: 'data_loss', operation: 'PullImage', object: reference, message: `a layer of ${reference} does not match its digest` });
+        throw new GantryError({
+          code: 'data_loss',
+          operation: 'PullImage',
+          object: reference,
+          message: `a layer of ${reference} does not match its digest`,
+        });
       }
-      yield { layer: { digest: `sha256:${'ab'.repeat(32)}`, status: 'done', currentBytes: 100, totalBytes: 100 } };
+      yield {
+        layer: { digest: `sha256:${'ab'.repeat(32)}`, status: 'done', currentBytes: 100, totalBytes: 100 },
+      };
       images.add(reference);
       yield { image: describe(reference) };
     },
@@ -53,7 +78,13 @@ export function scriptedImageStore(images: Set<string>, loads: Loaded[]): Handle
       const content = readFileSync(path);
       loads.push({ path, content });
       await sleep(1);
-      if (content.includes('hostile')) throw new GantryError({ code: 'invalid_argument', operation: 'LoadImage', object: path, message: 'the archive holds an absolute name /etc/passwd' });
+      if (content.includes('hostile'))
+        throw new GantryError({
+          code: 'invalid_argument',
+          operation: 'LoadImage',
+          object: path,
+          message: 'the archive holds an absolute name /etc/passwd',
+        });
       if (removeSource) rmSync(path);
       images.add('loaded:1');
       yield { image: describe('loaded:1') };

@@ -57,9 +57,22 @@ export async function startScriptedNode(): Promise<ScriptedNode> {
     );
     const runDirectory = join(directory, 'run');
     const stateDirectory = join(directory, 'state');
-    const api = await startApi(environment, { run_dir: runDirectory, state_dir: stateDirectory, socket_group: 'gantry' });
+    const api = await startApi(environment, {
+      run_dir: runDirectory,
+      state_dir: stateDirectory,
+      socket_group: 'gantry',
+    });
     running.push(api);
-    return { agent, loads, runDirectory, stateDirectory, socketPath: join(runDirectory, 'api.sock'), api, environment, stop };
+    return {
+      agent,
+      loads,
+      runDirectory,
+      stateDirectory,
+      socketPath: join(runDirectory, 'api.sock'),
+      api,
+      environment,
+      stop,
+    };
   } catch (error) {
     await stop();
     throw error;
