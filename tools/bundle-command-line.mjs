@@ -25,7 +25,11 @@ export async function bundleCommandLine(replaceFile) {
       builder.onResolve({ filter: /^\.\/program\.js$/ }, () => ({ path: './program.cjs', external: true }));
     },
   };
-  const first = { entryPoints: ['packages/cli/dist/main.js'], outfile: `${directory}/gantry.cjs`, plugins: [restApart] };
+  const first = {
+    entryPoints: ['packages/cli/dist/main.js'],
+    outfile: `${directory}/gantry.cjs`,
+    plugins: [restApart],
+  };
   const rest = { entryPoints: ['packages/cli/dist/program.js'], outfile: `${directory}/program.cjs` };
   for (const one of [first, rest]) {
     const { outputFiles } = await build({ ...options, ...one });

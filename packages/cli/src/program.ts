@@ -61,12 +61,17 @@ function createProgram(): Command {
 
 /** Failures are thrown, and reported in one place. */
 export function prepare(command: Command): void {
-  command.exitOverride().configureOutput({ outputError: () => undefined }).showSuggestionAfterError(false);
+  command
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined })
+    .showSuggestionAfterError(false);
 }
 
 /** Go's spelling of flags without a value: `--rm=false`. */
 function readTruthValues(words: readonly string[], command: Command | undefined): string[] {
-  const truths = new Set(command?.options.filter((option) => option.isBoolean()).map((option) => option.long));
+  const truths = new Set(
+    command?.options.filter((option) => option.isBoolean()).map((option) => option.long),
+  );
   let open = true;
   return words.flatMap((word) => {
     if (word === '--') open = false;
@@ -104,5 +109,7 @@ function explainUsage(error: CommanderError, verb: Verb | undefined): string {
   if (error.code !== 'commander.unknownOption') return text;
   const flag = /'(-[^'=]*)/.exec(text)?.[1] ?? '';
   const known = flagsNotDone[verb?.name === 'create' ? 'run' : (verb?.name ?? '')] ?? [];
-  return known.includes(flag) ? `flag ${flag} is docker's, but gantry does not do it` : `there is no flag ${flag}`;
+  return known.includes(flag)
+    ? `flag ${flag} is docker's, but gantry does not do it`
+    : `there is no flag ${flag}`;
 }

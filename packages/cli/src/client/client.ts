@@ -21,7 +21,11 @@ export class Client {
 
   /** One request, one document (undefined when the answer has none). */
   async request<T>(method: string, path: string, call: Call = {}): Promise<T> {
-    const answer = await this.#send({ method, path: path + queryText(call.query), json: bodyFor(method, call.json) });
+    const answer = await this.#send({
+      method,
+      path: path + queryText(call.query),
+      json: bodyFor(method, call.json),
+    });
     const text = await gather(answer);
     return (text === '' ? undefined : JSON.parse(text)) as T;
   }
@@ -42,7 +46,11 @@ export class Client {
   }
 
   /** Sends a body of unknown length and reads lines. */
-  async upload<T>(path: string, stream: AsyncIterable<Uint8Array>, streamType: string): Promise<AsyncGenerator<T>> {
+  async upload<T>(
+    path: string,
+    stream: AsyncIterable<Uint8Array>,
+    streamType: string,
+  ): Promise<AsyncGenerator<T>> {
     return readLines<T>(await this.#send({ method: 'POST', path, stream, streamType }));
   }
 
@@ -54,7 +62,11 @@ export class Client {
 
   /** A connection to a process, both ways. */
   async attach(path: string, query: Query): Promise<Attached> {
-    const answer = await send(this.socketPath, { method: 'POST', path: path + queryText(query), upgrade: 'gantry-frames/1' });
+    const answer = await send(this.socketPath, {
+      method: 'POST',
+      path: path + queryText(query),
+      upgrade: 'gantry-frames/1',
+    });
     if (answer.status !== 101) throw await failureOf(answer);
     return new Attached(answer);
   }
@@ -70,13 +82,16 @@ export class Client {
 export const containerPath = (container: string, rest = ''): string =>
   `/v1/containers/${encodeURIComponent(container)}${rest}`;
 
-export const imagePath = (image: string, rest = ''): string => `/v1/images/${encodeURIComponent(image)}${rest}`;
+export const imagePath = (image: string, rest = ''): string =>
+  `/v1/images/${encodeURIComponent(image)}${rest}`;
 
 const bodyFor = (method: string, json: unknown): unknown => (method === 'POST' ? (json ?? {}) : json);
 
 function queryText(query: Query = {}): string {
   const pairs = Object.entries(query).flatMap(([key, value]) =>
-    value === undefined ? [] : (Array.isArray(value) ? (value as string[]) : [String(value)]).map((one) => [key, one] as const),
+    value === undefined
+      ? []
+      : (Array.isArray(value) ? (value as string[]) : [String(value)]).map((one) => [key, one] as const),
   );
   if (pairs.length === 0) return '';
   return `?${pairs.map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join('&')}`;
@@ -123,7 +138,8 @@ async function* readLines<T>(answer: HttpAnswer): AsyncGenerator<T> {
 
 async function* withoutErrors(frames: AsyncGenerator<Frame>): AsyncGenerator<Frame> {
   for await (const frame of frames) {
-    if (frame.kind === frameKinds.error) throw new ApiFailure(JSON.parse(frame.payload.toString()) as ApiFailure);
+    if (frame.kind === frameKinds.error)
+      throw new ApiFailure(JSON.parse(frame.payload.toString()) as ApiFailure);
     yield frame;
   }
 }

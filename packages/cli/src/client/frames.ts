@@ -1,7 +1,15 @@
 import type { SocketReader } from './socket-reader.js';
 
 /** Kinds of frames on log, attach and exec connections; the api's document describes them. */
-export const frameKinds = { stdin: 0, stdout: 1, stderr: 2, resize: 3, exit: 4, error: 5, stdinEnd: 6 } as const;
+export const frameKinds = {
+  stdin: 0,
+  stdout: 1,
+  stderr: 2,
+  resize: 3,
+  exit: 4,
+  error: 5,
+  stdinEnd: 6,
+} as const;
 
 const headerBytes = 8;
 

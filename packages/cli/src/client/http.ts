@@ -39,7 +39,10 @@ export async function send(socketPath: string, request: HttpRequest): Promise<Ht
     body = JSON.stringify(request.json);
     head.push('content-type: application/json', `content-length: ${Buffer.byteLength(body)}`);
   } else if (request.stream !== undefined)
-    head.push(`content-type: ${request.streamType ?? 'application/octet-stream'}`, 'transfer-encoding: chunked');
+    head.push(
+      `content-type: ${request.streamType ?? 'application/octet-stream'}`,
+      'transfer-encoding: chunked',
+    );
   else if (request.method === 'POST') head.push('content-length: 0');
   socket.write(`${head.join('\r\n')}\r\n\r\n${body}`);
   const sending = request.stream === undefined ? undefined : sendChunks(socket, request.stream);

@@ -59,7 +59,9 @@ export class SocketReader {
         continue;
       }
       this.unread(chunk.subarray(at + 1));
-      return Buffer.concat([text, chunk.subarray(0, at)]).toString('latin1').replace(/\r$/, '');
+      return Buffer.concat([text, chunk.subarray(0, at)])
+        .toString('latin1')
+        .replace(/\r$/, '');
     }
   }
 

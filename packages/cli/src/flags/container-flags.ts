@@ -109,7 +109,7 @@ export function addContainerFlags(command: Command): Command {
     .option('--mount <type=...,source=...,target=...>', 'bind, volume or tmpfs mount', gather)
     .option('--name <name>', 'name of the container')
     .option('--net, --network <mode>', 'bridge, none, host or container:NAME')
-    .option('--no-healthcheck', "no health check, whatever the image says")
+    .option('--no-healthcheck', 'no health check, whatever the image says')
     .option('--oom-kill-disable', 'do not kill when memory runs out')
     .option('--oom-score-adj <number>', 'preference of the OOM killer, -1000 to 1000')
     .option('--pids-limit <number>', 'processes and threads, -1 for unlimited')
@@ -139,11 +139,49 @@ export function addContainerFlags(command: Command): Command {
 /** Docker's flags that Gantry does not do: refused with a sentence of their own. */
 export const flagsNotDone: Readonly<Record<string, readonly string[]>> = {
   run: [
-    ...['--annotation', '--attach', '-a', '--blkio-weight', '--blkio-weight-device', '--cgroup-parent', '--cgroupns'],
-    ...['--cpu-rt-period', '--cpu-rt-runtime', '--device-cgroup-rule', '--device-read-bps', '--device-read-iops'],
-    ...['--device-write-bps', '--device-write-iops', '--disable-content-trust', '--domainname', '--expose', '--gpus'],
-    ...['--ip', '--ip6', '--ipc', '--isolation', '--kernel-memory', '--link', '--link-local-ip', '--mac-address'],
-    ...['--memory-swappiness', '--network-alias', '--pid', '--publish-all', '-P', '--runtime', '--storage-opt'],
+    ...[
+      '--annotation',
+      '--attach',
+      '-a',
+      '--blkio-weight',
+      '--blkio-weight-device',
+      '--cgroup-parent',
+      '--cgroupns',
+    ],
+    ...[
+      '--cpu-rt-period',
+      '--cpu-rt-runtime',
+      '--device-cgroup-rule',
+      '--device-read-bps',
+      '--device-read-iops',
+    ],
+    ...[
+      '--device-write-bps',
+      '--device-write-iops',
+      '--disable-content-trust',
+      '--domainname',
+      '--expose',
+      '--gpus',
+    ],
+    ...[
+      '--ip',
+      '--ip6',
+      '--ipc',
+      '--isolation',
+      '--kernel-memory',
+      '--link',
+      '--link-local-ip',
+      '--mac-address',
+    ],
+    ...[
+      '--memory-swappiness',
+      '--network-alias',
+      '--pid',
+      '--publish-all',
+      '-P',
+      '--runtime',
+      '--storage-opt',
+    ],
     ...['--use-api-socket', '--uts', '--volume-driver'],
   ],
   exec: ['--detach-keys'],

@@ -16,12 +16,24 @@ import {
   readTextFile,
 } from './pairs.js';
 import { parsePublish } from './ports.js';
-import { parseCpus, cpuPeriodUs, parseDuration, parseInteger, parseSize, parseSizeOrUnlimited } from './quantities.js';
+import {
+  parseCpus,
+  cpuPeriodUs,
+  parseDuration,
+  parseInteger,
+  parseSize,
+  parseSizeOrUnlimited,
+} from './quantities.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What the flags ask for. What they leave open is left out: the node fills it in from image and defaults. */
-export function specFromFlags(image: string, command: string[], flags: ContainerFlags, own: Environment): ContainerSpec {
+export function specFromFlags(
+  image: string,
+  command: string[],
+  flags: ContainerFlags,
+  own: Environment,
+): ContainerSpec {
   const spec: ContainerSpec = { image };
   const set = <K extends keyof ContainerSpec>(key: K, value: ContainerSpec[K] | undefined): void => {
     if (value !== undefined && !(Array.isArray(value) && value.length === 0)) spec[key] = value;
@@ -76,7 +88,10 @@ export function specFromFlags(image: string, command: string[], flags: Container
   set('log', logFrom(flags));
   set('autoRemove', flags.rm);
   if (flags.oomScoreAdj !== undefined)
-    spec.oomScoreAdjust = parseInteger(flags.oomScoreAdj, '--oom-score-adj', { minimum: -1000, maximum: 1000 });
+    spec.oomScoreAdjust = parseInteger(flags.oomScoreAdj, '--oom-score-adj', {
+      minimum: -1000,
+      maximum: 1000,
+    });
   return spec;
 }
 
@@ -103,7 +118,8 @@ function userNamespaceFrom(text: string | undefined): string | undefined {
 export function resourcesFrom(flags: ContainerFlags): Resources | undefined {
   const resources: Resources = {};
   if (flags.memory !== undefined) resources.memoryLimitBytes = parseSize(flags.memory, '--memory');
-  if (flags.memorySwap !== undefined) resources.memorySwapLimitBytes = parseSizeOrUnlimited(flags.memorySwap, '--memory-swap');
+  if (flags.memorySwap !== undefined)
+    resources.memorySwapLimitBytes = parseSizeOrUnlimited(flags.memorySwap, '--memory-swap');
   if (flags.memoryReservation !== undefined)
     resources.memoryReservationBytes = parseSize(flags.memoryReservation, '--memory-reservation');
   if (flags.cpus !== undefined) {
@@ -112,21 +128,30 @@ export function resourcesFrom(flags: ContainerFlags): Resources | undefined {
     resources.cpuQuotaUs = parseCpus(flags.cpus, '--cpus');
     resources.cpuPeriodUs = cpuPeriodUs;
   }
-  if (flags.cpuQuota !== undefined) resources.cpuQuotaUs = parseInteger(flags.cpuQuota, '--cpu-quota', { minimum: -1 });
+  if (flags.cpuQuota !== undefined)
+    resources.cpuQuotaUs = parseInteger(flags.cpuQuota, '--cpu-quota', { minimum: -1 });
   if (flags.cpuPeriod !== undefined)
-    resources.cpuPeriodUs = parseInteger(flags.cpuPeriod, '--cpu-period', { minimum: 1_000, maximum: 1_000_000 });
+    resources.cpuPeriodUs = parseInteger(flags.cpuPeriod, '--cpu-period', {
+      minimum: 1_000,
+      maximum: 1_000_000,
+    });
   if (flags.cpuShares !== undefined)
     resources.cpuShares = parseInteger(flags.cpuShares, '--cpu-shares', { minimum: 2, maximum: 262_144 });
   if (flags.cpusetCpus !== undefined) resources.cpusetCpus = flags.cpusetCpus;
   if (flags.cpusetMems !== undefined) resources.cpusetMems = flags.cpusetMems;
-  if (flags.pidsLimit !== undefined) resources.pidsLimit = parseInteger(flags.pidsLimit, '--pids-limit', { minimum: -1 });
+  if (flags.pidsLimit !== undefined)
+    resources.pidsLimit = parseInteger(flags.pidsLimit, '--pids-limit', { minimum: -1 });
   if (flags.oomKillDisable === true) resources.oomKillDisable = true;
   return Object.keys(resources).length === 0 ? undefined : resources;
 }
 
 function healthCheckFrom(flags: ContainerFlags): HealthCheck | undefined {
   const check: HealthCheck = {};
-  const duration = (text: string | undefined, flag: string, key: 'intervalMs' | 'timeoutMs' | 'startPeriodMs' | 'startIntervalMs'): void => {
+  const duration = (
+    text: string | undefined,
+    flag: string,
+    key: 'intervalMs' | 'timeoutMs' | 'startPeriodMs' | 'startIntervalMs',
+  ): void => {
     if (text !== undefined) check[key] = parseDuration(text, flag);
   };
   if (flags.healthCmd !== undefined) check.test = ['CMD-SHELL', flags.healthCmd];
@@ -137,7 +162,8 @@ function healthCheckFrom(flags: ContainerFlags): HealthCheck | undefined {
   const retries = uint32(flags.healthRetries, '--health-retries');
   if (retries !== undefined) check.retries = retries;
   if (flags.healthcheck === false) {
-    if (Object.keys(check).length > 0) throw new UsageFailure('--no-healthcheck and other --health flags contradict each other');
+    if (Object.keys(check).length > 0)
+      throw new UsageFailure('--no-healthcheck and other --health flags contradict each other');
     check.test = ['NONE'];
   }
   return Object.keys(check).length === 0 ? undefined : check;
@@ -153,7 +179,8 @@ function logFrom({ logDriver, logOpt = [] }: ContainerFlags): LogConfig | undefi
   for (const text of logOpt) {
     const [key, value] = parsePair(text, '--log-opt');
     if (key === 'max-size') log.maxSizeBytes = parseSize(value, '--log-opt max-size');
-    else if (key === 'max-file') log.maxFiles = parseInteger(value, '--log-opt max-file', { minimum: 1, maximum: 100 });
+    else if (key === 'max-file')
+      log.maxFiles = parseInteger(value, '--log-opt max-file', { minimum: 1, maximum: 100 });
     else throw new UsageFailure(`--log-opt: "${key}" is not done; max-size and max-file are`);
   }
   return Object.keys(log).length === 0 ? undefined : log;

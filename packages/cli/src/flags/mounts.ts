@@ -10,7 +10,8 @@ const volumeName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 export function parseVolumeFlag(text: string): MountSpec {
   const refuse = (why: string): UsageFailure => new UsageFailure(`--volume: "${text}" ${why}`);
   const parts = text.split(':');
-  if (parts.length > 3 || parts.some((part) => part === '')) throw refuse('is not of the form [SOURCE:]TARGET[:OPTIONS]');
+  if (parts.length > 3 || parts.some((part) => part === ''))
+    throw refuse('is not of the form [SOURCE:]TARGET[:OPTIONS]');
   const [source, target, options] = parts.length === 1 ? ['', parts[0] ?? '', undefined] : parts;
   if (target === undefined || source === undefined || !target.startsWith('/'))
     throw refuse(`has target "${target ?? ''}", which is not an absolute path`);
@@ -18,7 +19,8 @@ export function parseVolumeFlag(text: string): MountSpec {
   if (source === '') return { type: 'volume', target, ...more };
   if (source.startsWith('/') || source.startsWith('.') || source.startsWith('~'))
     return { type: 'bind', source: resolve(source), target, createSource: true, ...more };
-  if (!volumeName.test(source)) throw refuse(`has source "${source}", which is neither a path nor a volume's name`);
+  if (!volumeName.test(source))
+    throw refuse(`has source "${source}", which is neither a path nor a volume's name`);
   if (more.propagation !== undefined) throw refuse('asks a propagation of a volume; only binds have one');
   return { type: 'volume', source, target, ...more };
 }
@@ -54,17 +56,26 @@ export function parseMountFlag(text: string): MountSpec {
   const target = take('target');
   const source = take('source') ?? '';
   const readOnly = parseTruth(take('readonly') ?? 'false', refuse);
-  if (type !== 'bind' && type !== 'volume' && type !== 'tmpfs') throw refuse(`has type "${type}"; bind, volume and tmpfs are done`);
-  if (target === undefined || !target.startsWith('/')) throw refuse('lacks a target that is an absolute path');
+  if (type !== 'bind' && type !== 'volume' && type !== 'tmpfs')
+    throw refuse(`has type "${type}"; bind, volume and tmpfs are done`);
+  if (target === undefined || !target.startsWith('/'))
+    throw refuse('lacks a target that is an absolute path');
   const common = { target, ...(readOnly ? { readOnly } : {}) };
   let mount: MountSpec;
   if (type === 'bind') {
     if (source === '') throw refuse('lacks a source');
     const propagation = take('bind-propagation');
-    if (propagation !== undefined && !propagations.includes(propagation)) throw refuse(`has propagation "${propagation}"`);
-    mount = { type, source: resolve(source), ...common, ...(propagation === undefined ? {} : { propagation }) };
+    if (propagation !== undefined && !propagations.includes(propagation))
+      throw refuse(`has propagation "${propagation}"`);
+    mount = {
+      type,
+      source: resolve(source),
+      ...common,
+      ...(propagation === undefined ? {} : { propagation }),
+    };
   } else if (type === 'volume') {
-    if (source !== '' && !volumeName.test(source)) throw refuse(`has source "${source}", which is no volume's name`);
+    if (source !== '' && !volumeName.test(source))
+      throw refuse(`has source "${source}", which is no volume's name`);
     mount = { type, source, ...common };
   } else {
     if (source !== '') throw refuse('has a source; a tmpfs has none');
@@ -96,7 +107,8 @@ function parseTruth(text: string, refuse: (why: string) => UsageFailure): boolea
 }
 
 function parseMode(text: string, refuse: (why: string) => UsageFailure): number {
-  if (!/^[0-7]{1,5}$/.test(text) || parseInt(text, 8) > 0o7777) throw refuse(`has mode "${text}", which is not octal`);
+  if (!/^[0-7]{1,5}$/.test(text) || parseInt(text, 8) > 0o7777)
+    throw refuse(`has mode "${text}", which is not octal`);
   return parseInt(text, 8);
 }
 
@@ -112,10 +124,12 @@ export function parseTmpfsFlag(text: string): MountSpec {
   let mount: MountSpec = { type: 'tmpfs', target };
   for (const option of at === -1 ? [] : text.slice(at + 1).split(',')) {
     const [key = '', value] = option.split('=', 2);
-    if (key === 'size' && value !== undefined) mount = { ...mount, tmpfsSizeBytes: parseSize(value, '--tmpfs size') };
+    if (key === 'size' && value !== undefined)
+      mount = { ...mount, tmpfsSizeBytes: parseSize(value, '--tmpfs size') };
     else if (key === 'mode' && value !== undefined) mount = { ...mount, tmpfsMode: parseMode(value, refuse) };
     else if (key === 'ro') mount = { ...mount, readOnly: true };
-    else if (!usualTmpfsOptions.includes(key)) throw refuse(`has option "${option}"; size, mode, ro and ${usualTmpfsOptions.join(', ')} are done`);
+    else if (!usualTmpfsOptions.includes(key))
+      throw refuse(`has option "${option}"; size, mode, ro and ${usualTmpfsOptions.join(', ')} are done`);
   }
   return mount;
 }

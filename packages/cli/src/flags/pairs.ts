@@ -22,7 +22,8 @@ export function readEnvironmentFile(path: string, own: Environment): string[] {
     .filter((line) => line !== '' && !line.startsWith('#'))
     .flatMap((line) => {
       const name = line.split('=', 1)[0] ?? '';
-      if (name === '' || /\s/.test(name)) throw new UsageFailure(`--env-file: ${path} has "${line}", which does not begin with a name`);
+      if (name === '' || /\s/.test(name))
+        throw new UsageFailure(`--env-file: ${path} has "${line}", which does not begin with a name`);
       return parseEnvironment(line, own);
     });
 }
@@ -68,7 +69,8 @@ export function parseUlimit(text: string): UlimitSpec {
   const [, name = '', softText = '', hardText = softText] = match;
   const soft = parseInteger(softText, '--ulimit', { minimum: -1 });
   const hard = parseInteger(hardText, '--ulimit', { minimum: -1 });
-  if (hard !== -1 && (soft === -1 || soft > hard)) throw new UsageFailure(`--ulimit: "${text}" has a soft limit above the hard one`);
+  if (hard !== -1 && (soft === -1 || soft > hard))
+    throw new UsageFailure(`--ulimit: "${text}" has a soft limit above the hard one`);
   return { name, soft, hard };
 }
 
@@ -79,7 +81,12 @@ export function parseDevice(text: string): DeviceSpec {
   const secondIsRights = second !== undefined && parts.length === 2 && !second.startsWith('/');
   const containerPath = second === undefined || secondIsRights ? hostPath : second;
   const permissions = (secondIsRights ? second : third) ?? 'rwm';
-  if (parts.length > 3 || !hostPath.startsWith('/') || !containerPath.startsWith('/') || !/^[rwm]{1,3}$/.test(permissions))
+  if (
+    parts.length > 3 ||
+    !hostPath.startsWith('/') ||
+    !containerPath.startsWith('/') ||
+    !/^[rwm]{1,3}$/.test(permissions)
+  )
     throw new UsageFailure(`--device: "${text}" is not of the form /dev/HOST[:/dev/CONTAINER][:rwm]`);
   return { hostPath, containerPath, permissions };
 }
@@ -88,10 +95,13 @@ export function parseDevice(text: string): DeviceSpec {
 export function parseRestart(text: string): RestartPolicy {
   const match = /^(?:(no|always|unless-stopped)|(on-failure)(?::(\d+))?)$/.exec(text);
   if (match === null)
-    throw new UsageFailure(`--restart: "${text}" is none of no, always, unless-stopped, on-failure[:MAXIMUM]`);
+    throw new UsageFailure(
+      `--restart: "${text}" is none of no, always, unless-stopped, on-failure[:MAXIMUM]`,
+    );
   return {
     name: match[1] ?? match[2] ?? 'no',
-    maximumRetryCount: match[3] === undefined ? 0 : parseInteger(match[3], '--restart', { maximum: 0xffff_ffff }),
+    maximumRetryCount:
+      match[3] === undefined ? 0 : parseInteger(match[3], '--restart', { maximum: 0xffff_ffff }),
   };
 }
 

@@ -19,7 +19,8 @@ export function parsePublish(text: string): PortBinding[] {
   const hostIp = ipv6 ?? ipv4 ?? '';
   if (hostIp !== '' && isIP(hostIp) === 0) throw refuse(`has "${hostIp}" where an address belongs`);
   const protocol = protocolText.toLowerCase();
-  if (protocol !== 'tcp' && protocol !== 'udp') throw refuse(`names protocol "${protocolText}"; tcp and udp are done`);
+  if (protocol !== 'tcp' && protocol !== 'udp')
+    throw refuse(`names protocol "${protocolText}"; tcp and udp are done`);
   const inside = parseRange(container, refuse);
   const outside = host === '' ? undefined : parseRange(host, refuse);
   const count = inside.last - inside.first + 1;
@@ -37,7 +38,8 @@ function parseRange(text: string, refuse: (why: string) => UsageFailure): Range 
   const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
   const first = Number(match?.[1]);
   const last = Number(match?.[2] ?? match?.[1]);
-  if (match === null || first < 1 || last > 65_535 || last < first) throw refuse(`has "${text}" where a port from 1 to 65535 belongs`);
+  if (match === null || first < 1 || last > 65_535 || last < first)
+    throw refuse(`has "${text}" where a port from 1 to 65535 belongs`);
   return { first, last };
 }
 

@@ -1,6 +1,13 @@
 import { UsageFailure } from '../failures.js';
 
-const binaryUnits: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40, p: 2 ** 50 };
+const binaryUnits: Readonly<Record<string, number>> = {
+  '': 1,
+  k: 2 ** 10,
+  m: 2 ** 20,
+  g: 2 ** 30,
+  t: 2 ** 40,
+  p: 2 ** 50,
+};
 
 /** "64m", "1.5g", "512", "10MiB": docker's sizes, powers of 1024 whatever the spelling. */
 export function parseSize(text: string, flag: string): number {
@@ -15,7 +22,15 @@ export function parseSize(text: string, flag: string): number {
 export const parseSizeOrUnlimited = (text: string, flag: string): number =>
   text.trim() === '-1' ? -1 : parseSize(text, flag);
 
-const unitMs: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, 'µs': 1e-3, ms: 1, s: 1e3, m: 6e4, h: 3.6e6 };
+const unitMs: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  ms: 1,
+  s: 1e3,
+  m: 6e4,
+  h: 3.6e6,
+};
 
 /** Go's durations, "1h2m3.5s" or "500ms", in milliseconds. */
 export function parseDuration(text: string, flag: string): number {
@@ -30,7 +45,11 @@ export function parseDuration(text: string, flag: string): number {
   return rounded;
 }
 
-export function parseInteger(text: string, flag: string, { minimum = 0, maximum = Number.MAX_SAFE_INTEGER } = {}): number {
+export function parseInteger(
+  text: string,
+  flag: string,
+  { minimum = 0, maximum = Number.MAX_SAFE_INTEGER } = {},
+): number {
   const value = /^[+-]?\d+$/.test(text.trim()) ? Number(text) : NaN;
   if (!Number.isSafeInteger(value) || value < minimum || value > maximum)
     throw new UsageFailure(
@@ -53,11 +72,14 @@ export function parseCpus(text: string, flag: string): number {
 /** A moment for --since and --until: "10m" ago, RFC 3339, a date, or seconds since 1970; in nanoseconds. */
 export function parseMoment(text: string, flag: string, nowMs: number): number {
   if (/^\d{1,12}(\.\d+)?$/.test(text)) return Math.round(Number(text) * 1e9);
-  if (/^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$/.test(text)) return Math.round((nowMs - parseDuration(text, flag)) * 1e6);
+  if (/^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$/.test(text))
+    return Math.round((nowMs - parseDuration(text, flag)) * 1e6);
   // Without an offset docker means local time, as Date does for all but bare dates.
   const bareDate = /^\d{4}-\d{2}-\d{2}$/.test(text);
   const parsed = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(bareDate ? `${text}T00:00:00` : text) : NaN;
   if (Number.isNaN(parsed))
-    throw new UsageFailure(`${flag}: "${text}" is neither a duration (10m), nor a time (2026-01-31T12:00:00Z), nor seconds since 1970`);
+    throw new UsageFailure(
+      `${flag}: "${text}" is neither a duration (10m), nor a time (2026-01-31T12:00:00Z), nor seconds since 1970`,
+    );
   return parsed * 1e6;
 }

@@ -39,7 +39,8 @@ export const humanAge = (unixMs: number, nowMs = Date.now()): string =>
   unixMs === 0 ? 'N/A' : `${humanDuration(Math.max(0, nowMs - unixMs))} ago`;
 
 /** "2026-01-31 12:00:00 +0000 UTC", as docker's CreatedAt in UTC. */
-export const humanTime = (unixMs: number): string => `${new Date(unixMs).toISOString().slice(0, 19).replace('T', ' ')} +0000 UTC`;
+export const humanTime = (unixMs: number): string =>
+  `${new Date(unixMs).toISOString().slice(0, 19).replace('T', ' ')} +0000 UTC`;
 
 /** RFC 3339 with nine digits. */
 export function formatNanos(unixNanos: number): string {

@@ -35,7 +35,8 @@ class Lines implements Progress {
     if (this.#shown.get(digest) === status) return;
     this.#shown.set(digest, status);
     // What is under way is of no use to a log.
-    if (status === 'done' || status === 'exists') this.#stream.write(`${shortId(digest)}: ${words[status] ?? status}\n`);
+    if (status === 'done' || status === 'exists')
+      this.#stream.write(`${shortId(digest)}: ${words[status] ?? status}\n`);
   }
 
   finish(): void {
@@ -75,7 +76,9 @@ class Bars implements Progress {
     const room = Math.max(1, (this.#stream.rows || 24) - 2);
     const layers = [...this.#layers.values()].slice(-room);
     const up = this.#drawnLines > 0 ? `\x1b[${this.#drawnLines}A` : '';
-    this.#stream.write(`${up}${layers.map((layer) => `\r\x1b[K${describeLayer(layer, this.#stream.columns)}\n`).join('')}`);
+    this.#stream.write(
+      `${up}${layers.map((layer) => `\r\x1b[K${describeLayer(layer, this.#stream.columns)}\n`).join('')}`,
+    );
     this.#drawnLines = layers.length;
   }
 }
@@ -86,6 +89,9 @@ export function describeLayer({ digest, status, currentBytes, totalBytes }: Laye
   if (totalBytes === 0) return `${head} ${humanSize(currentBytes)}`;
   const share = Math.min(1, currentBytes / totalBytes);
   const filled = Math.round(share * barWidth);
-  const bar = columns < 70 ? '' : `[${'='.repeat(filled)}${filled < barWidth ? '>' : ''}${' '.repeat(Math.max(0, barWidth - filled - 1))}] `;
+  const bar =
+    columns < 70
+      ? ''
+      : `[${'='.repeat(filled)}${filled < barWidth ? '>' : ''}${' '.repeat(Math.max(0, barWidth - filled - 1))}] `;
   return `${head} ${bar}${humanSize(currentBytes)}/${humanSize(totalBytes)}`;
 }

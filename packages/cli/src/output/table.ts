@@ -8,7 +8,9 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
   return rows
     .map((row) =>
       row
-        .map((cell, index) => (index === row.length - 1 ? cell : cell + ' '.repeat((widths[index] ?? 0) - [...cell].length)))
+        .map((cell, index) =>
+          index === row.length - 1 ? cell : cell + ' '.repeat((widths[index] ?? 0) - [...cell].length),
+        )
         .join('   '),
     )
     .join('\n');
@@ -27,27 +29,40 @@ interface ListingOptions {
 }
 
 /** A table, or JSON one object a line, or a template's text one line a row. */
-export async function printListing({ columns, rows }: Listing, { format = 'table' }: ListingOptions = {}): Promise<void> {
+export async function printListing(
+  { columns, rows }: Listing,
+  { format = 'table' }: ListingOptions = {},
+): Promise<void> {
   if (format === 'json' || format === '{{json .}}') {
     for (const row of rows) print(JSON.stringify(row));
     return;
   }
   if (format === 'table' || format === '') {
-    print(formatTable([columns.map(([title]) => title), ...rows.map((row) => columns.map(([, field]) => textOf(row[field])))]));
+    print(
+      formatTable([
+        columns.map(([title]) => title),
+        ...rows.map((row) => columns.map(([, field]) => textOf(row[field]))),
+      ]),
+    );
     return;
   }
   const { compileTemplate, listingRow } = await import('./template.js');
   const wantsTable = /^table\s/.test(format);
   const template = compileTemplate(wantsTable ? format.replace(/^table\s+/, '') : format);
-  const marked = rows.map((row) => Object.defineProperty({ ...row }, listingRow, { value: true, enumerable: false }));
+  const marked = rows.map((row) =>
+    Object.defineProperty({ ...row }, listingRow, { value: true, enumerable: false }),
+  );
   if (!wantsTable) {
     for (const row of marked) print(template(row));
     return;
   }
-  const titles = new Proxy({}, {
-    get: (_target, field) => columns.find(([, name]) => name === field)?.[0] ?? String(field).toUpperCase(),
-    getOwnPropertyDescriptor: () => ({ configurable: true, enumerable: true }),
-  });
+  const titles = new Proxy(
+    {},
+    {
+      get: (_target, field) => columns.find(([, name]) => name === field)?.[0] ?? String(field).toUpperCase(),
+      getOwnPropertyDescriptor: () => ({ configurable: true, enumerable: true }),
+    },
+  );
   const lines = [template(titles), ...marked.map((row) => template(row))];
   print(formatTable(lines.map((line) => line.split('\t'))));
 }

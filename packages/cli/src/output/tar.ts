@@ -14,7 +14,10 @@ export async function* tarOfDirectory(directory: string): AsyncGenerator<Uint8Ar
     const { size } = await stat(path);
     yield header(name, size);
     let sent = 0;
-    for await (const chunk of createReadStream(path, { end: Math.max(0, size - 1), highWaterMark: 1 << 20 })) {
+    for await (const chunk of createReadStream(path, {
+      end: Math.max(0, size - 1),
+      highWaterMark: 1 << 20,
+    })) {
       sent += (chunk as Buffer).length;
       yield chunk as Buffer;
     }

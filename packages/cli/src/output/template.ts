@@ -22,8 +22,10 @@ const functions: Readonly<Record<string, (...values: unknown[]) => unknown>> = {
   title: (value) => show(value).replace(/\b\w/g, (letter) => letter.toUpperCase()),
   join: (value, separator) => (Array.isArray(value) ? value.map(show).join(show(separator)) : show(value)),
   split: (value, separator) => show(value).split(show(separator)),
-  len: (value) => (typeof value === 'object' && value !== null ? Object.keys(value).length : show(value).length),
-  index: (value, ...keys) => keys.reduce((at, key) => (at as Record<string, unknown> | undefined)?.[show(key)], value),
+  len: (value) =>
+    typeof value === 'object' && value !== null ? Object.keys(value).length : show(value).length,
+  index: (value, ...keys) =>
+    keys.reduce((at, key) => (at as Record<string, unknown> | undefined)?.[show(key)], value),
   println: (...values) => `${values.map(show).join(' ')}\n`,
   eq: (left, ...rights) => rights.some((right) => show(left) === show(right)),
   ne: (left, right) => show(left) !== show(right),
@@ -40,7 +42,8 @@ export function compileTemplate(source: string): Template {
   return (data) => render(data, data);
 }
 
-const refuse = (source: string, why: string): UsageFailure => new UsageFailure(`--format: template "${source}" ${why}`);
+const refuse = (source: string, why: string): UsageFailure =>
+  new UsageFailure(`--format: template "${source}" ${why}`);
 
 function tokenize(source: string): Token[] {
   const tokens: Token[] = [];
@@ -77,7 +80,8 @@ function parseBlock(tokens: readonly Token[], source: string): Block {
       continue;
     }
     const { keyword, words } = token.action;
-    if (keyword === 'end' || keyword === 'else') return { render: sequence(parts), rest: left, ended: keyword };
+    if (keyword === 'end' || keyword === 'else')
+      return { render: sequence(parts), rest: left, ended: keyword };
     if (keyword === 'if' || keyword === 'range' || keyword === 'with') {
       const inner = parseBlock(left, source);
       let otherwise: Block | undefined;
@@ -126,11 +130,13 @@ function compilePipeline(words: readonly string[], source: string): Evaluate {
     else stages.at(-1)?.push(word);
   }
   const compiled = stages.map((stage) => compileCall(stage, source));
-  return (data, root) =>
-    compiled.reduce<unknown[]>((piped, stage) => [stage(data, root, piped)], []).at(0);
+  return (data, root) => compiled.reduce<unknown[]>((piped, stage) => [stage(data, root, piped)], []).at(0);
 }
 
-function compileCall(words: readonly string[], source: string): (data: unknown, root: unknown, piped: unknown[]) => unknown {
+function compileCall(
+  words: readonly string[],
+  source: string,
+): (data: unknown, root: unknown, piped: unknown[]) => unknown {
   const [name = '', ...rest] = words;
   const called = functions[name];
   if (called !== undefined) {
@@ -138,7 +144,8 @@ function compileCall(words: readonly string[], source: string): (data: unknown, 
     return (data, root, piped) => called(...values.map((value) => value(data, root)), ...piped);
   }
   const [value, ...more] = compileArguments(words, source);
-  if (value === undefined || more.length > 0) throw refuse(source, `has "${words.join(' ')}", which is not understood`);
+  if (value === undefined || more.length > 0)
+    throw refuse(source, `has "${words.join(' ')}", which is not understood`);
   return value;
 }
 
@@ -180,7 +187,8 @@ function compileOperand(word: string, source: string): Evaluate {
 
 function readField(value: unknown, key: string, source: string): unknown {
   if (typeof value !== 'object' || value === null) return undefined;
-  if (!Object.hasOwn(value, key) && isListing(value)) throw refuse(source, `names field "${key}"; there are ${Object.keys(value).join(', ')}`);
+  if (!Object.hasOwn(value, key) && isListing(value))
+    throw refuse(source, `names field "${key}"; there are ${Object.keys(value).join(', ')}`);
   return (value as Record<string, unknown>)[key];
 }
 

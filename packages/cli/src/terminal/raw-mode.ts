@@ -14,7 +14,14 @@ export function enterRawMode(): () => void {
     process.off('exit', restore);
     for (const [signal, onSignal] of endings) process.off(signal, onSignal);
   };
-  const endings = ([['SIGTERM', 143], ['SIGHUP', 129], ['SIGINT', 130], ['SIGQUIT', 131]] as const).map(
+  const endings = (
+    [
+      ['SIGTERM', 143],
+      ['SIGHUP', 129],
+      ['SIGINT', 130],
+      ['SIGQUIT', 131],
+    ] as const
+  ).map(
     ([signal, exitCode]) =>
       [
         signal,

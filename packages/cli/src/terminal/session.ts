@@ -43,7 +43,11 @@ export async function runSession(attached: Attached, options: SessionOptions): P
   }
 }
 
-function sendInput(attached: Attached, { terminal, detachKeys }: SessionOptions, leave: AbortController): void {
+function sendInput(
+  attached: Attached,
+  { terminal, detachKeys }: SessionOptions,
+  leave: AbortController,
+): void {
   const { stdin } = process;
   const watcher = new DetachWatcher(terminal && stdin.isTTY ? (detachKeys ?? usualDetachKeys) : []);
   stdin.on('data', (chunk: Buffer) => {

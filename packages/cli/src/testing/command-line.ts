@@ -1,10 +1,12 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
 const main = fileURLToPath(new URL('../main.js', import.meta.url));
 // The api is another floor's: run as a program, never imported.
-const scriptedNode = fileURLToPath(new URL('../../../api/dist/testing/serve-scripted-node.js', import.meta.url));
+const scriptedNode = fileURLToPath(
+  new URL('../../../api/dist/testing/serve-scripted-node.js', import.meta.url),
+);
 
 export interface Finished {
   readonly exitCode: number | null;
@@ -16,7 +18,9 @@ export interface Finished {
 export async function startScriptedNode(): Promise<{ readonly runDirectory: string; stop(): Promise<void> }> {
   const child = spawn(process.execPath, [scriptedNode], { stdio: ['pipe', 'pipe', 'inherit'] });
   const exited = once(child, 'exit');
-  const [line] = (await Promise.race([once(child.stdout, 'data'), exited.then(() => [undefined])])) as [Buffer | undefined];
+  const [line] = (await Promise.race([once(child.stdout, 'data'), exited.then(() => [undefined])])) as [
+    Buffer | undefined,
+  ];
   if (line === undefined) throw new Error('the scripted node did not start');
   return {
     runDirectory: line.toString().trim(),
@@ -42,7 +46,10 @@ export class GantryUnderTest {
   }
 
   /** Starts it; input, output and signals are the test's. */
-  start(words: readonly string[], environment: NodeJS.ProcessEnv = {}): ChildProcess & { readonly finished: Promise<Finished> } {
+  start(
+    words: readonly string[],
+    environment: NodeJS.ProcessEnv = {},
+  ): ChildProcessWithoutNullStreams & { readonly finished: Promise<Finished> } {
     const child = spawn(process.execPath, [main, ...words], {
       stdio: 'pipe',
       env: { ...this.environment, ...environment },
@@ -52,14 +59,21 @@ export class GantryUnderTest {
 
   async run(words: readonly string[], input?: string): Promise<Finished> {
     const child = this.start(words);
-    child.stdin?.on('error', () => undefined);
-    child.stdin?.end(input);
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(input);
     return child.finished;
   }
 
   /** With a terminal of its own, by script(1). `typed` is typed after `prompt` was seen. */
-  async runOnTerminal(words: readonly string[], typed: string, prompt: string, extra = ''): Promise<Finished> {
-    const command = `stty rows 33 cols 77; ${gantryWords(words).map((word) => `'${word}'`).join(' ')}${extra}`;
+  async runOnTerminal(
+    words: readonly string[],
+    typed: string,
+    prompt: string,
+    extra = '',
+  ): Promise<Finished> {
+    const command = `stty rows 33 cols 77; ${gantryWords(words)
+      .map((word) => `'${word}'`)
+      .join(' ')}${extra}`;
     const child = spawn('script', ['-qefc', command, '/dev/null'], { stdio: 'pipe', env: this.environment });
     const finished = collect(child);
     let seen = '';

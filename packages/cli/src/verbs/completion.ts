@@ -32,7 +32,8 @@ export function configureCompletion(command: Command): void {
     .usage('SHELL')
     .action((shell: string) => {
       const script = scripts[shell];
-      if (script === undefined) throw new UsageFailure(`there is no completion for "${shell}"; there is for bash, zsh and fish`);
+      if (script === undefined)
+        throw new UsageFailure(`there is no completion for "${shell}"; there is for bash, zsh and fish`);
       print(script);
     });
 }
@@ -49,23 +50,32 @@ export function configureWords(command: Command, context: () => Context): void {
 }
 
 const containerVerbs = new Set(
-  'start stop restart kill pause unpause rm wait rename update logs exec attach top port inspect stats explain'.split(' '),
+  'start stop restart kill pause unpause rm wait rename update logs exec attach top port inspect stats explain'.split(
+    ' ',
+  ),
 );
 const imageVerbs = new Set(['run', 'create', 'rmi', 'tag', 'inspect', 'pull']);
 
 async function candidates(words: readonly string[], context: () => Context): Promise<string[]> {
   const typed = words.at(-1) ?? '';
   const [name, second] = words.slice(0, -1).filter((word) => !word.startsWith('-'));
-  const fitting = (all: readonly string[]): string[] => [...new Set(all)].filter((one) => one.startsWith(typed)).sort();
-  if (name === undefined) return fitting(verbs.filter(({ hidden }) => hidden !== true).map((verb) => verb.name));
+  const fitting = (all: readonly string[]): string[] =>
+    [...new Set(all)].filter((one) => one.startsWith(typed)).sort();
+  if (name === undefined)
+    return fitting(verbs.filter(({ hidden }) => hidden !== true).map((verb) => verb.name));
   const verb = verbs.find((one) => one.name === name);
   if (verb === undefined) return [];
   const command = new Command(name);
   (await verb.load())(command, context);
   const inner = command.commands.find((one) => one.name() === second) ?? command;
   if (typed.startsWith('-'))
-    return fitting([...inner.options.flatMap(({ short, long }) => [short, long]), '--help'].filter((one) => one !== undefined));
-  if (command.commands.length > 0 && inner === command) return fitting(command.commands.map((one) => one.name()));
+    return fitting(
+      [...inner.options.flatMap(({ short, long }) => [short, long]), '--help'].filter(
+        (one) => one !== undefined,
+      ),
+    );
+  if (command.commands.length > 0 && inner === command)
+    return fitting(command.commands.map((one) => one.name()));
   return fitting(await namesFor(name, second, context().client).catch(() => []));
 }
 
@@ -76,9 +86,15 @@ async function namesFor(verb: string, inner: string | undefined, client: Client)
     names.push(...(await client.get<{ volumes: Volume[] }>('/v1/volumes')).volumes.map(({ name }) => name));
   if (containerVerbs.has(verb))
     names.push(
-      ...(await client.get<{ containers: ContainerSummary[] }>('/v1/containers', { all: true })).containers.map(({ name }) => name),
+      ...(
+        await client.get<{ containers: ContainerSummary[] }>('/v1/containers', { all: true })
+      ).containers.map(({ name }) => name),
     );
   if (imageVerbs.has(verb))
-    names.push(...(await client.get<{ images: Image[] }>('/v1/images')).images.flatMap(({ references }) => references.map(familiarName)));
+    names.push(
+      ...(await client.get<{ images: Image[] }>('/v1/images')).images.flatMap(({ references }) =>
+        references.map(familiarName),
+      ),
+    );
   return names;
 }

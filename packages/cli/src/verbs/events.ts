@@ -16,9 +16,16 @@ interface EventFlags {
 export function configureEvents(command: Command, context: () => Context): void {
   command
     .usage('[flags]')
-    .option('-f, --filter <key=value>', 'type, event, container, image, label or volume', (value: string, before: string[] = []) => [...before, value])
+    .option(
+      '-f, --filter <key=value>',
+      'type, event, container, image, label or volume',
+      (value: string, before: string[] = []) => [...before, value],
+    )
     .option('--format <format>', "json, or a template such as '{{.Action}} {{.ID}}'")
-    .option('--since <moment>', 'also what happened since: 10m (ago), 2026-01-31T12:00:00Z or seconds since 1970')
+    .option(
+      '--since <moment>',
+      'also what happened since: 10m (ago), 2026-01-31T12:00:00Z or seconds since 1970',
+    )
     .option('--until <moment>', 'end then')
     .action((flags: EventFlags) => watchEvents(context(), flags));
 }

@@ -33,13 +33,21 @@ export function configureExec(command: Command, context: () => Context): void {
     .option('-u, --user <user[:group]>', 'user, by name or number')
     .option('-w, --workdir <path>', 'working directory')
     .passThroughOptions()
-    .action((container: string, words: string[], flags: ExecFlags) => exec(context(), container, words, flags));
+    .action((container: string, words: string[], flags: ExecFlags) =>
+      exec(context(), container, words, flags),
+    );
 }
 
-async function exec({ client, environment }: Context, container: string, words: string[], flags: ExecFlags): Promise<void> {
+async function exec(
+  { client, environment }: Context,
+  container: string,
+  words: string[],
+  flags: ExecFlags,
+): Promise<void> {
   const stdin = flags.interactive === true && flags.detach !== true;
   const terminal = flags.tty === true;
-  if (stdin && terminal && !process.stdin.isTTY) throw new UsageFailure('standard input is no terminal: leave out -t, or -i');
+  if (stdin && terminal && !process.stdin.isTTY)
+    throw new UsageFailure('standard input is no terminal: leave out -t, or -i');
   try {
     const { execId } = await client.post<{ execId: string }>(containerPath(container, '/execs'), {
       command: words,

@@ -21,5 +21,7 @@ export function configureExplain(command: Command, context: () => Context): void
 
 function layOut({ sections }: Explanation): string {
   const bold = (text: string): string => (process.stdout.isTTY ? `\x1b[1m${text}\x1b[0m` : text);
-  return sections.map(({ title, lines }) => [bold(title), ...lines.map((line) => `  ${line}`)].join('\n')).join('\n\n');
+  return sections
+    .map(({ title, lines }) => [bold(title), ...lines.map((line) => `  ${line}`)].join('\n'))
+    .join('\n\n');
 }

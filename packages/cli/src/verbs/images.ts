@@ -23,7 +23,11 @@ export function configureImages(command: Command, context: () => Context): void 
     .usage('[flags] [REPOSITORY[:TAG]]')
     .option('-a, --all', 'the same as without: there are no intermediate images here')
     .option('--digests', 'with digests')
-    .option('-f, --filter <key=value>', 'reference, label or dangling', (value: string, before: string[] = []) => [...before, value])
+    .option(
+      '-f, --filter <key=value>',
+      'reference, label or dangling',
+      (value: string, before: string[] = []) => [...before, value],
+    )
     .option('--format <format>', "table, json, or a template such as '{{.Repository}}:{{.Tag}}'")
     .option('--no-trunc', 'whole ids')
     .option('-q, --quiet', 'ids only')
@@ -37,8 +41,15 @@ interface NamedImage {
   readonly digest: string;
 }
 
-async function listImages({ client }: Context, repository: string | undefined, flags: ImagesFlags): Promise<void> {
-  const fits = [...(repository === undefined ? [] : [fitsReference(repository)]), ...(flags.filter ?? []).map(fitsFilter)];
+async function listImages(
+  { client }: Context,
+  repository: string | undefined,
+  flags: ImagesFlags,
+): Promise<void> {
+  const fits = [
+    ...(repository === undefined ? [] : [fitsReference(repository)]),
+    ...(flags.filter ?? []).map(fitsFilter),
+  ];
   const { images } = await client.get<{ images: Image[] }>('/v1/images');
   const named = images
     .toSorted((a, b) => b.createdUnixMs - a.createdUnixMs)
@@ -48,7 +59,10 @@ async function listImages({ client }: Context, repository: string | undefined, f
     for (const id of new Set(named.map(({ image }) => image.id))) print(flags.trunc ? shortId(id) : id);
     return;
   }
-  const columns: [string, string][] = [['REPOSITORY', 'Repository'], ['TAG', 'Tag']];
+  const columns: [string, string][] = [
+    ['REPOSITORY', 'Repository'],
+    ['TAG', 'Tag'],
+  ];
   if (flags.digests === true) columns.push(['DIGEST', 'Digest']);
   columns.push(['IMAGE ID', 'ID'], ['CREATED', 'CreatedSince'], ['SIZE', 'Size']);
   const rows = named.map(({ image, repository: name, tag, digest }) => ({
@@ -69,7 +83,8 @@ async function listImages({ client }: Context, repository: string | undefined, f
 function namesOf(image: Image): NamedImage[] {
   const digestOf = (repository: string): string =>
     image.digests.map((one) => one.split('@')).find(([name]) => name === repository)?.[1] ?? '<none>';
-  if (image.references.length === 0) return [{ image, repository: '<none>', tag: '<none>', digest: '<none>' }];
+  if (image.references.length === 0)
+    return [{ image, repository: '<none>', tag: '<none>', digest: '<none>' }];
   return image.references.map((reference) => {
     const [, repository = reference, tag = '<none>'] = /^(.*?)(?::([^:/@]+))?(?:@.*)?$/.exec(reference) ?? [];
     return { image, repository: familiarName(repository), tag, digest: digestOf(repository) };
@@ -83,7 +98,12 @@ type Fit = (one: NamedImage) => boolean;
 
 function fitsReference(pattern: string): Fit {
   const wild = (text: string): RegExp =>
-    new RegExp(`^${text.replace(/[.+^${}()|[\]\\]/g, '\\$&').replaceAll('*', '[^/]*').replaceAll('?', '[^/]')}$`);
+    new RegExp(
+      `^${text
+        .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+        .replaceAll('*', '[^/]*')
+        .replaceAll('?', '[^/]')}$`,
+    );
   const [, name = pattern, tag] = /^(.*?)(?::([^:/]+))?$/.exec(pattern) ?? [];
   const byName = wild(familiarName(name));
   const byTag = tag === undefined ? undefined : wild(tag);
@@ -93,11 +113,13 @@ function fitsReference(pattern: string): Fit {
 function fitsFilter(text: string): Fit {
   const [, key = '', value = ''] = /^([^=]+)=(.*)$/.exec(checkFilter(text)) ?? [];
   if (key === 'reference') return fitsReference(value);
-  if (key === 'dangling') return ({ image }) => (image.references.length === 0) === (value === 'true' || value === '1');
+  if (key === 'dangling')
+    return ({ image }) => (image.references.length === 0) === (value === 'true' || value === '1');
   if (key === 'label') {
     const [label = '', ...rest] = value.split('=');
     const wanted = rest.length > 0 ? rest.join('=') : undefined;
-    return ({ image }) => image.labels[label] !== undefined && (wanted === undefined || image.labels[label] === wanted);
+    return ({ image }) =>
+      image.labels[label] !== undefined && (wanted === undefined || image.labels[label] === wanted);
   }
   throw new UsageFailure(`--filter: "${key}" is not done; reference, label and dangling are`);
 }
@@ -119,12 +141,14 @@ export function configureRmi(command: Command, context: () => Context): void {
     .option('-f, --force', 'although several names name it')
     .action((names: string[], { force = false }: { force?: boolean }) =>
       forEach('rmi', names, async (name) => {
-        const { untagged, deleted } = await context().client.request<{ untagged: string[]; deleted: string[] }>(
-          'DELETE',
-          imagePath(name),
-          { query: { force } },
-        );
-        return [...untagged.map((one) => `Untagged: ${one}`), ...deleted.map((one) => `Deleted: ${one}`)].join('\n');
+        const { untagged, deleted } = await context().client.request<{
+          untagged: string[];
+          deleted: string[];
+        }>('DELETE', imagePath(name), { query: { force } });
+        return [
+          ...untagged.map((one) => `Untagged: ${one}`),
+          ...deleted.map((one) => `Deleted: ${one}`),
+        ].join('\n');
       }),
     );
 }

@@ -15,7 +15,8 @@ export function configureInfo(command: Command, context: () => Context): void {
       const { client } = context();
       const info = await client.get<NodeInfo>('/v1/info');
       if (format === 'json') print(JSON.stringify(info));
-      else if (format !== undefined) print((await import('../output/template.js')).compileTemplate(format)(info));
+      else if (format !== undefined)
+        print((await import('../output/template.js')).compileTemplate(format)(info));
       else print(layOut(info, client.socketPath));
     });
 }
@@ -42,11 +43,20 @@ function layOut(info: NodeInfo, socketPath: string): string {
     ],
     ['API', `unix://${socketPath}`],
   ];
-  const services = info.services.map(({ name, version: running, metricsUrl, pid }) => [name, running, String(pid), `${metricsUrl}/metrics`]);
+  const services = info.services.map(({ name, version: running, metricsUrl, pid }) => [
+    name,
+    running,
+    String(pid),
+    `${metricsUrl}/metrics`,
+  ]);
   const lines = [...facts.map(([title, fact]) => `${`${title}:`.padEnd(12)} ${fact}`), ''];
   lines.push(formatTable([['SERVICE', 'VERSION', 'PID', 'METRICS'], ...services]));
   if (info.missing.length > 0)
-    lines.push('', 'This node lacks:', ...info.missing.map(({ reason, service }) => `  ${reason} (${service})`));
+    lines.push(
+      '',
+      'This node lacks:',
+      ...info.missing.map(({ reason, service }) => `  ${reason} (${service})`),
+    );
   if (info.untold.length > 0)
     lines.push('', 'No answer:', ...info.untold.map(({ reason, service }) => `  ${service}: ${reason}`));
   return lines.join('\n');
@@ -76,14 +86,22 @@ export function configureVersion(command: Command, context: () => Context): void
       const described =
         server === undefined
           ? undefined
-          : { Version: server.version, ApiVersion: server.apiVersion, NodeId: server.nodeId, NodeJs: server.nodeJs };
+          : {
+              Version: server.version,
+              ApiVersion: server.apiVersion,
+              NodeId: server.nodeId,
+              NodeJs: server.nodeJs,
+            };
       const document = { Client: client, ...(described === undefined ? {} : { Server: described }) };
       if (format === 'json') print(JSON.stringify(document));
-      else if (format !== undefined) print((await import('../output/template.js')).compileTemplate(format)(document));
+      else if (format !== undefined)
+        print((await import('../output/template.js')).compileTemplate(format)(document));
       else {
         print(`Client:\n  Version:      ${client.Version}\n  Node.js:      ${client.NodeJs}`);
         if (described !== undefined)
-          print(`Server:\n  Version:      ${described.Version}\n  API version:  ${described.ApiVersion}\n  Node:         ${described.NodeId}\n  Node.js:      ${described.NodeJs}`);
+          print(
+            `Server:\n  Version:      ${described.Version}\n  API version:  ${described.ApiVersion}\n  Node:         ${described.NodeId}\n  Node.js:      ${described.NodeJs}`,
+          );
       }
       if (failure !== undefined) {
         if (format === undefined) complain(`gantry version: ${failure.message}`);

@@ -26,10 +26,17 @@ export function configureInspect(command: Command, context: () => Context): void
     .action((names: string[], flags: { format?: string; type?: string }) => inspect(context(), names, flags));
 }
 
-async function inspect({ client }: Context, names: string[], { format, type }: { format?: string; type?: string }): Promise<void> {
+async function inspect(
+  { client }: Context,
+  names: string[],
+  { format, type }: { format?: string; type?: string },
+): Promise<void> {
   if (type !== undefined && type !== 'container' && type !== 'image')
     throw new UsageFailure(`--type: "${type}" is neither container nor image`);
-  const template = format === undefined || format === 'json' ? undefined : (await import('../output/template.js')).compileTemplate(format);
+  const template =
+    format === undefined || format === 'json'
+      ? undefined
+      : (await import('../output/template.js')).compileTemplate(format);
   const found: unknown[] = [];
   let failed = false;
   for (const name of names) {
@@ -56,8 +63,13 @@ async function describe(client: Client, name: string, type: string | undefined):
   try {
     return describeImage(await client.get<ImageDocument>(imagePath(name)));
   } catch (error) {
-    if (type === 'image' || !(isApiFailure(error, 'not_found') || isApiFailure(error, 'invalid_argument'))) throw error;
-    throw new ApiFailure({ code: 'not_found', object: name, message: `there is no container or image ${name}` });
+    if (type === 'image' || !(isApiFailure(error, 'not_found') || isApiFailure(error, 'invalid_argument')))
+      throw error;
+    throw new ApiFailure({
+      code: 'not_found',
+      object: name,
+      message: `there is no container or image ${name}`,
+    });
   }
 }
 
@@ -95,7 +107,9 @@ export function configureTop(command: Command, context: () => Context): void {
 
 interface PortDocument {
   readonly NetworkSettings?: {
-    readonly Ports?: Readonly<Record<string, readonly { readonly HostIp: string; readonly HostPort: string }[] | null>>;
+    readonly Ports?: Readonly<
+      Record<string, readonly { readonly HostIp: string; readonly HostPort: string }[] | null>
+    >;
   };
 }
 
@@ -110,7 +124,8 @@ export function configurePort(command: Command, context: () => Context): void {
       const show = ({ HostIp, HostPort }: { HostIp: string; HostPort: string }): string =>
         `${HostIp.includes(':') ? `[${HostIp}]` : HostIp === '' ? '0.0.0.0' : HostIp}:${HostPort}`;
       if (port === undefined) {
-        for (const [inside, bindings] of ports) for (const binding of bindings ?? []) print(`${inside} -> ${show(binding)}`);
+        for (const [inside, bindings] of ports)
+          for (const binding of bindings ?? []) print(`${inside} -> ${show(binding)}`);
         return;
       }
       const wanted = port.includes('/') ? port : `${port}/tcp`;

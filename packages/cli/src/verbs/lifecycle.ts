@@ -10,7 +10,11 @@ import { complain, print } from '../output/print.js';
  * Does the same to every container at once; prints what each gave in the order asked, complains about those that
  * failed, and fails when one did.
  */
-export async function forEach(verb: string, names: readonly string[], act: (name: string) => Promise<string>): Promise<void> {
+export async function forEach(
+  verb: string,
+  names: readonly string[],
+  act: (name: string) => Promise<string>,
+): Promise<void> {
   const results = await Promise.allSettled([...new Set(names)].map(act));
   let failed = false;
   for (const result of results) {
@@ -22,7 +26,12 @@ export async function forEach(verb: string, names: readonly string[], act: (name
     const reason: unknown = result.reason;
     complain(`gantry ${verb}: ${reason instanceof Error ? reason.message : String(reason)}`);
     // All the others have the same trouble.
-    if (reason instanceof ApiFailure && reason.code === 'unavailable' && reason.message.startsWith('gantry is not running')) break;
+    if (
+      reason instanceof ApiFailure &&
+      reason.code === 'unavailable' &&
+      reason.message.startsWith('gantry is not running')
+    )
+      break;
   }
   if (failed) throw new ExitWith(1);
 }
@@ -40,8 +49,10 @@ async function post(client: Client, name: string, verb: string, body: unknown = 
   return name;
 }
 
-export const configurePause = (command: Command, context: () => Context): void => simply(command, context, 'pause');
-export const configureUnpause = (command: Command, context: () => Context): void => simply(command, context, 'unpause');
+export const configurePause = (command: Command, context: () => Context): void =>
+  simply(command, context, 'pause');
+export const configureUnpause = (command: Command, context: () => Context): void =>
+  simply(command, context, 'unpause');
 
 function addEndingFlags(command: Command): Command {
   return command
@@ -59,7 +70,9 @@ interface EndingFlags {
 function endingAction(context: () => Context, verb: 'stop' | 'restart') {
   return (names: string[], flags: EndingFlags): Promise<void> => {
     const body = {
-      ...(flags.time === undefined ? {} : { timeoutSeconds: parseInteger(flags.time, '--time', { maximum: 0xffff_ffff }) }),
+      ...(flags.time === undefined
+        ? {}
+        : { timeoutSeconds: parseInteger(flags.time, '--time', { maximum: 0xffff_ffff }) }),
       ...(flags.signal === undefined ? {} : { signal: flags.signal }),
     };
     return forEach(verb, names, (name) => post(context().client, name, verb, body));
@@ -113,7 +126,10 @@ export function configureWait(command: Command, context: () => Context): void {
 
 /** The exit code as text. */
 async function waitForExit(client: Client, name: string): Promise<string> {
-  for await (const { exitCode, message } of await client.lines<WaitLine>('POST', containerPath(name, '/wait'))) {
+  for await (const { exitCode, message } of await client.lines<WaitLine>(
+    'POST',
+    containerPath(name, '/wait'),
+  )) {
     if (message !== undefined) complain(`gantry wait: ${message}`);
     if (exitCode !== undefined) return String(exitCode);
   }

@@ -27,7 +27,10 @@ export function configureLogs(command: Command, context: () => Context): void {
 
 async function showLogs({ client }: Context, container: string, flags: LogFlags): Promise<void> {
   const now = Date.now();
-  const tail = flags.tail === undefined || flags.tail === 'all' || flags.tail.startsWith('-') ? undefined : parseInteger(flags.tail, '--tail');
+  const tail =
+    flags.tail === undefined || flags.tail === 'all' || flags.tail.startsWith('-')
+      ? undefined
+      : parseInteger(flags.tail, '--tail');
   const frames = await client.frames(containerPath(container, '/logs'), {
     follow: flags.follow,
     tail,

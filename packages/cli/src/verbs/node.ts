@@ -12,7 +12,9 @@ export function configureUp(command: Command, context: () => Context): void {
     .usage('[flags] [settings of gantryd...]')
     .option('-d, --detach', 'in the background: returns when the node is ready')
     .allowUnknownOption()
-    .action((settings: string[], { detach = false }: { detach?: boolean }) => up(context(), settings, detach));
+    .action((settings: string[], { detach = false }: { detach?: boolean }) =>
+      up(context(), settings, detach),
+    );
 }
 
 export function configureDown(command: Command, context: () => Context): void {
@@ -21,12 +23,18 @@ export function configureDown(command: Command, context: () => Context): void {
     .usage('[flags] [settings of gantryd...]')
     .option('--keep-containers', 'containers run on; the next `gantry up` takes them over')
     .allowUnknownOption()
-    .action((settings: string[], { keepContainers = false }: { keepContainers?: boolean }) => down(context(), settings, keepContainers));
+    .action((settings: string[], { keepContainers = false }: { keepContainers?: boolean }) =>
+      down(context(), settings, keepContainers),
+    );
 }
 
 async function up(context: Context, settings: string[], detach: boolean): Promise<void> {
   refuseUnlessRoot('start');
-  const exitCode = await runGantryd([...(detach ? ['--detach'] : []), ...runDirectoryOf(context, settings), ...settings]);
+  const exitCode = await runGantryd([
+    ...(detach ? ['--detach'] : []),
+    ...runDirectoryOf(context, settings),
+    ...settings,
+  ]);
   if (exitCode !== 0) throw new ExitWith(exitCode);
   if (!detach) return;
   const facts = readFacts(directoryIn(settings) ?? context.runDirectory);
@@ -36,7 +44,12 @@ async function up(context: Context, settings: string[], detach: boolean): Promis
 async function down(context: Context, settings: string[], keepContainers: boolean): Promise<void> {
   refuseUnlessRoot('stop');
   if (!keepContainers) await stopContainers(context, settings);
-  const flags = ['--stop', ...(keepContainers ? ['--keep-containers'] : []), ...runDirectoryOf(context, settings), ...settings];
+  const flags = [
+    '--stop',
+    ...(keepContainers ? ['--keep-containers'] : []),
+    ...runDirectoryOf(context, settings),
+    ...settings,
+  ];
   const exitCode = await runGantryd(flags);
   if (exitCode !== 0) throw new ExitWith(exitCode);
   print(keepContainers ? 'gantry is down; containers run on' : 'gantry is down');
@@ -56,7 +69,9 @@ async function stopContainers({ client }: Context, settings: string[]): Promise<
 
 function refuseUnlessRoot(what: string): void {
   if (process.getuid?.() === 0) return;
-  throw new UsageFailure(`only root can ${what} gantry: containers are made of mounts, namespaces and cgroups (try sudo)`);
+  throw new UsageFailure(
+    `only root can ${what} gantry: containers are made of mounts, namespaces and cgroups (try sudo)`,
+  );
 }
 
 const directoryIn = (settings: readonly string[]): string | undefined => {
@@ -75,7 +90,8 @@ function runDirectoryOf({ runDirectory, environment }: Context, settings: readon
 function readFacts(runDirectory: string): { nodeId: string; socketPath: string } {
   let nodeId = '';
   try {
-    nodeId = (JSON.parse(readFileSync(join(runDirectory, 'gantryd.json'), 'utf8')) as { node_id: string }).node_id;
+    nodeId = (JSON.parse(readFileSync(join(runDirectory, 'gantryd.json'), 'utf8')) as { node_id: string })
+      .node_id;
   } catch {
     // Of use to people only.
   }

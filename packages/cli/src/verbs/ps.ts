@@ -24,7 +24,10 @@ export function configurePs(command: Command, context: () => Context): void {
   command
     .usage('[flags]')
     .option('-a, --all', 'also those that do not run')
-    .option('-f, --filter <key=value>', 'only those that fit', (value: string, before: string[] = []) => [...before, value])
+    .option('-f, --filter <key=value>', 'only those that fit', (value: string, before: string[] = []) => [
+      ...before,
+      value,
+    ])
     .option('--format <format>', "table, json, or a template such as '{{.Names}}'")
     .option('-n, --last <count>', 'the last created ones, whatever their state')
     .option('-l, --latest', 'the last created one, whatever its state')
@@ -35,7 +38,8 @@ export function configurePs(command: Command, context: () => Context): void {
 }
 
 async function listContainers({ client }: Context, flags: PsFlags): Promise<void> {
-  const last = flags.latest === true ? 1 : flags.last === undefined ? undefined : parseInteger(flags.last, '--last');
+  const last =
+    flags.latest === true ? 1 : flags.last === undefined ? undefined : parseInteger(flags.last, '--last');
   const filter = (flags.filter ?? []).map(checkFilter);
   const { containers } = await client.get<{ containers: ContainerSummary[] }>('/v1/containers', {
     all: flags.all === true || last !== undefined,
@@ -57,7 +61,10 @@ async function listContainers({ client }: Context, flags: PsFlags): Promise<void
     ['NAMES', 'Names'],
   ];
   if (flags.size === true) columns.push(['SIZE', 'Size']);
-  await printListing({ columns, rows: sorted.map((one) => rowOf(one, flags.trunc)) }, { format: flags.format });
+  await printListing(
+    { columns, rows: sorted.map((one) => rowOf(one, flags.trunc)) },
+    { format: flags.format },
+  );
 }
 
 function rowOf(container: ContainerSummary, truncate: boolean): Record<string, unknown> {

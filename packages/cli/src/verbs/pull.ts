@@ -25,7 +25,11 @@ export function configurePull(command: Command, context: () => Context): void {
       const { client } = context();
       const request = { reference, platform: flags.platform ?? '', policy: 'always' };
       const image = await pullImage(client, request, process.stdout, flags.quiet === true);
-      print(flags.quiet === true ? (image?.references[0] ?? reference) : `pulled ${image?.references[0] ?? reference}`);
+      print(
+        flags.quiet === true
+          ? (image?.references[0] ?? reference)
+          : `pulled ${image?.references[0] ?? reference}`,
+      );
     });
 }
 
@@ -36,11 +40,19 @@ export async function pullImage(
   stream: NodeJS.WriteStream,
   quiet: boolean,
 ): Promise<Image | undefined> {
-  const [image] = await followProgress(await client.lines<ProgressLine>('POST', '/v1/images/pull', { json: request }), stream, quiet);
+  const [image] = await followProgress(
+    await client.lines<ProgressLine>('POST', '/v1/images/pull', { json: request }),
+    stream,
+    quiet,
+  );
   return image;
 }
 
-async function followProgress(lines: AsyncIterable<ProgressLine>, stream: NodeJS.WriteStream, quiet: boolean): Promise<Image[]> {
+async function followProgress(
+  lines: AsyncIterable<ProgressLine>,
+  stream: NodeJS.WriteStream,
+  quiet: boolean,
+): Promise<Image[]> {
   const progress = createProgress(stream, quiet);
   const images: Image[] = [];
   try {
@@ -66,13 +78,17 @@ export function configureLoad(command: Command, context: () => Context): void {
       const images = await followProgress(lines, process.stderr, flags.quiet === true);
       if (images.length === 0) throw new UsageFailure(`${flags.input ?? 'standard input'} held no image`);
       for (const { id, references } of images)
-        for (const line of references.length > 0 ? references.map((one) => `Loaded image: ${one}`) : [`Loaded image ID: ${id}`]) print(line);
+        for (const line of references.length > 0
+          ? references.map((one) => `Loaded image: ${one}`)
+          : [`Loaded image ID: ${id}`])
+          print(line);
     });
 }
 
 function openSource(path: string | undefined): AsyncIterable<Uint8Array> {
   if (path === undefined || path === '-') {
-    if (process.stdin.isTTY) throw new UsageFailure('standard input is a terminal: give an archive with -i FILE, or pipe one in');
+    if (process.stdin.isTTY)
+      throw new UsageFailure('standard input is a terminal: give an archive with -i FILE, or pipe one in');
     return process.stdin;
   }
   try {

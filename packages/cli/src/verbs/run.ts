@@ -50,7 +50,12 @@ export function configureCreate(command: Command, context: () => Context): void 
     });
 }
 
-async function run({ client, environment }: Context, image: string, words: string[], flags: RunFlags): Promise<void> {
+async function run(
+  { client, environment }: Context,
+  image: string,
+  words: string[],
+  flags: RunFlags,
+): Promise<void> {
   const spec = specFromFlags(image, words, flags, environment);
   const detach = flags.detach === true;
   const stdin = !detach && flags.interactive === true;
@@ -65,7 +70,9 @@ async function run({ client, environment }: Context, image: string, words: strin
   const created = await createContainer(client, spec, flags);
   const { id } = created;
   const forget = async (): Promise<void> => {
-    await client.request('DELETE', containerPath(id), { query: { force: true, volumes: flags.rm } }).catch(() => undefined);
+    await client
+      .request('DELETE', containerPath(id), { query: { force: true, volumes: flags.rm } })
+      .catch(() => undefined);
   };
   if (interrupted !== undefined) {
     await forget();
@@ -79,7 +86,10 @@ async function run({ client, environment }: Context, image: string, words: strin
   }
 
   // Attached before it starts, so that no byte is lost; waited for before it starts, so that no exit is missed.
-  const removed = flags.rm === true ? client.lines<WaitLine>('POST', containerPath(id, '/wait'), { query: { condition: 'removed' } }) : undefined;
+  const removed =
+    flags.rm === true
+      ? client.lines<WaitLine>('POST', containerPath(id, '/wait'), { query: { condition: 'removed' } })
+      : undefined;
   const attached = await client.attach(containerPath(id, '/attach'), { stdin, ...terminalSize(terminal) });
   const waiting = await removed;
   await waiting?.next();
@@ -87,7 +97,12 @@ async function run({ client, environment }: Context, image: string, words: strin
     signals.forwardTo((signal) => client.post(containerPath(id, '/kill'), { signal }));
   else signals.close();
   const started = start(client, id, flags.rm === true ? forget : undefined);
-  const session = runSession(attached, { stdin, started, terminal, ...(detachKeys === undefined ? {} : { detachKeys }) });
+  const session = runSession(attached, {
+    stdin,
+    started,
+    terminal,
+    ...(detachKeys === undefined ? {} : { detachKeys }),
+  });
   session.catch(() => undefined);
   await started;
   if (interrupted !== undefined) await client.post(containerPath(id, '/kill'), { signal: interrupted });
@@ -104,7 +119,12 @@ async function createContainer(client: Client, spec: ContainerSpec, flags: Conta
   if (!['missing', 'always', 'never'].includes(flags.pull))
     throw new UsageFailure(`--pull: "${flags.pull}" is none of missing, always, never`);
   const pull = (): Promise<unknown> =>
-    pullImage(client, { reference: spec.image, platform: flags.platform ?? '', policy: 'always' }, process.stderr, flags.quiet === true);
+    pullImage(
+      client,
+      { reference: spec.image, platform: flags.platform ?? '', policy: 'always' },
+      process.stderr,
+      flags.quiet === true,
+    );
   // Made before the container is, so that a second one of the same name is refused early.
   if (flags.cidfile !== undefined) reserveIdFile(flags.cidfile);
   try {
@@ -114,7 +134,12 @@ async function createContainer(client: Client, spec: ContainerSpec, flags: Conta
     try {
       created = await client.post<Created>('/v1/containers', request);
     } catch (error) {
-      if (!isApiFailure(error, 'not_found') || flags.pull !== 'missing' || (await hasImage(client, spec.image))) throw error;
+      if (
+        !isApiFailure(error, 'not_found') ||
+        flags.pull !== 'missing' ||
+        (await hasImage(client, spec.image))
+      )
+        throw error;
       if (flags.quiet !== true) complain(`image ${spec.image} is not here: pulling it`);
       await pull();
       created = await client.post<Created>('/v1/containers', request);
@@ -136,7 +161,9 @@ function reserveIdFile(path: string): void {
     writeFileSync(path, '', { flag: 'wx' });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new UsageFailure(`--cidfile: ${path} ${code === 'EEXIST' ? 'exists already' : `cannot be written: ${describeErrno(error)}`}`);
+    throw new UsageFailure(
+      `--cidfile: ${path} ${code === 'EEXIST' ? 'exists already' : `cannot be written: ${describeErrno(error)}`}`,
+    );
   }
 }
 
@@ -162,6 +189,10 @@ export async function start(client: Client, id: string, forget?: () => Promise<v
 export function startFailureCode({ code, message }: ApiFailure): number {
   if (!/exec|program|command|start/i.test(message)) return 125;
   if (/no such file or directory|not found|ENOENT/i.test(message)) return 127;
-  if (code === 'permission_denied' || /permission denied|exec format error|is a directory|EACCES|ENOEXEC/i.test(message)) return 126;
+  if (
+    code === 'permission_denied' ||
+    /permission denied|exec format error|is a directory|EACCES|ENOEXEC/i.test(message)
+  )
+    return 126;
   return 125;
 }

@@ -40,7 +40,9 @@ export function configureStart(command: Command, context: () => Context): void {
         });
       const [name = ''] = names;
       if (names.length > 1) throw new UsageFailure('only one container can be started and attached to');
-      return join(client, name, flags.interactive === true, flags, () => client.post(containerPath(name, '/start')));
+      return join(client, name, flags.interactive === true, flags, () =>
+        client.post(containerPath(name, '/start')),
+      );
     });
 }
 
@@ -54,23 +56,37 @@ export function configureAttach(command: Command, context: () => Context): void 
     .action(async (name: string, flags: AttachFlags & { stdin: boolean }) => {
       const { client } = context();
       const { State } = await client.get<Inspected>(containerPath(name));
-      if (!State.Running) throw new UsageFailure(`container ${name} is not running: start it, or see \`gantry logs ${name}\``);
+      if (!State.Running)
+        throw new UsageFailure(`container ${name} is not running: start it, or see \`gantry logs ${name}\``);
       if (State.Paused) throw new UsageFailure(`container ${name} is paused: unpause it first`);
       return join(client, name, flags.stdin, flags, () => Promise.resolve());
     });
 }
 
 /** Attaches, lets it begin, and ends with its exit code. */
-async function join(client: Client, name: string, wantsInput: boolean, flags: AttachFlags, begin: () => Promise<unknown>): Promise<void> {
+async function join(
+  client: Client,
+  name: string,
+  wantsInput: boolean,
+  flags: AttachFlags,
+  begin: () => Promise<unknown>,
+): Promise<void> {
   const { Config } = await client.get<Inspected>(containerPath(name));
   const terminal = Config.Tty;
   const stdin = wantsInput && Config.OpenStdin;
   const detachKeys = flags.detachKeys === undefined ? undefined : parseDetachKeys(flags.detachKeys);
   const attached = await client.attach(containerPath(name, '/attach'), { stdin, ...terminalSize(terminal) });
   if (flags.sigProxy !== false && !terminal)
-    new SignalProxy(() => undefined).forwardTo((signal) => client.post(containerPath(name, '/kill'), { signal }));
+    new SignalProxy(() => undefined).forwardTo((signal) =>
+      client.post(containerPath(name, '/kill'), { signal }),
+    );
   const started = begin();
-  const session = runSession(attached, { stdin, started, terminal, ...(detachKeys === undefined ? {} : { detachKeys }) });
+  const session = runSession(attached, {
+    stdin,
+    started,
+    terminal,
+    ...(detachKeys === undefined ? {} : { detachKeys }),
+  });
   session.catch(() => undefined);
   await started;
   const end = await session;

@@ -40,7 +40,10 @@ async function showStats({ client }: Context, container: string[], flags: StatsF
   for await (const { stats } of lines) {
     // Home, and clear what was below.
     if (redraw) process.stdout.write('\x1b[H\x1b[J');
-    await printListing({ columns, rows: stats.map((one) => rowOf(one, flags.trunc)) }, { format: flags.format });
+    await printListing(
+      { columns, rows: stats.map((one) => rowOf(one, flags.trunc)) },
+      { format: flags.format },
+    );
     if (!flags.stream) return;
   }
 }
@@ -48,7 +51,8 @@ async function showStats({ client }: Context, container: string[], flags: StatsF
 function rowOf(stats: ContainerStats, truncate: boolean): Record<string, unknown> {
   const { usage, interfaces, memoryLimitBytes } = stats;
   const memory = usage?.memoryWorkingSetBytes ?? 0;
-  const sum = <T>(items: readonly T[], pick: (item: T) => number): number => items.reduce((total, item) => total + pick(item), 0);
+  const sum = <T>(items: readonly T[], pick: (item: T) => number): number =>
+    items.reduce((total, item) => total + pick(item), 0);
   const devices = usage?.blockDevices ?? [];
   return {
     ID: truncate ? shortId(stats.id) : stats.id,

@@ -51,7 +51,13 @@ async function showDiskUsage({ client }: Context, format: string | undefined): P
     total === 0 ? humanSize(bytes) : `${humanSize(bytes)} (${Math.round((bytes / total) * 100)}%)`;
   const imageBytes = images.layerBytes + images.blobBytes;
   const containerBytes = images.writableBytes + containers.logBytes;
-  const row = (type: string, total: number, active: number, size: number, free: string): Record<string, string> => ({
+  const row = (
+    type: string,
+    total: number,
+    active: number,
+    size: number,
+    free: string,
+  ): Record<string, string> => ({
     Type: type,
     TotalCount: String(total),
     Active: String(active),
@@ -68,7 +74,13 @@ async function showDiskUsage({ client }: Context, format: string | undefined): P
         ['RECLAIMABLE', 'Reclaimable'],
       ],
       rows: [
-        row('Images', images.imageCount, images.activeImageCount, imageBytes, reclaimable(images.reclaimableBytes, imageBytes)),
+        row(
+          'Images',
+          images.imageCount,
+          images.activeImageCount,
+          imageBytes,
+          reclaimable(images.reclaimableBytes, imageBytes),
+        ),
         row('Containers', containers.containerCount, containers.runningCount, containerBytes, '-'),
         row(
           'Local Volumes',
@@ -89,7 +101,10 @@ interface PruneFlags {
   volumes?: boolean;
 }
 
-async function prune({ client }: Context, { all = false, force = false, volumes = false }: PruneFlags): Promise<void> {
+async function prune(
+  { client }: Context,
+  { all = false, force = false, volumes = false }: PruneFlags,
+): Promise<void> {
   const what = [
     '  - all containers that do not run',
     volumes ? '  - all anonymous volumes that no container uses' : '',
@@ -99,7 +114,8 @@ async function prune({ client }: Context, { all = false, force = false, volumes 
   const parts: [string, Pruned][] = [];
   // Containers first: they hold images and volumes.
   parts.push(['Deleted Containers', await client.post<Pruned>('/v1/containers/prune')]);
-  if (volumes) parts.push(['Deleted Volumes', await client.post<Pruned>('/v1/volumes/prune', { all: false })]);
+  if (volumes)
+    parts.push(['Deleted Volumes', await client.post<Pruned>('/v1/volumes/prune', { all: false })]);
   parts.push(['Deleted Images', await client.post<Pruned>('/v1/images/prune', { all })]);
   let total = 0;
   for (const [title, part] of parts) {

@@ -26,11 +26,19 @@ export function configureUpdate(command: Command, context: () => Context): void 
     .action((names: string[], flags: ContainerFlags) => {
       const resources = resourcesFrom(flags);
       const restartPolicy = flags.restart === undefined ? undefined : parseRestart(flags.restart);
-      if (resources === undefined && restartPolicy === undefined) throw new UsageFailure('no flag says what to change');
+      if (resources === undefined && restartPolicy === undefined)
+        throw new UsageFailure('no flag says what to change');
       return forEach('update', names, async (name) => {
-        const { warnings } = await context().client.request<{ warnings: string[] }>('PATCH', containerPath(name), {
-          json: { ...(resources === undefined ? {} : { resources }), ...(restartPolicy === undefined ? {} : { restartPolicy }) },
-        });
+        const { warnings } = await context().client.request<{ warnings: string[] }>(
+          'PATCH',
+          containerPath(name),
+          {
+            json: {
+              ...(resources === undefined ? {} : { resources }),
+              ...(restartPolicy === undefined ? {} : { restartPolicy }),
+            },
+          },
+        );
         for (const warning of warnings) complain(`warning: ${warning}`);
         return name;
       });

@@ -54,7 +54,9 @@ export function configureVolume(command: Command, context: () => Context): void 
     .option('-f, --force', 'none of that name is fine')
     .action((names: string[], { force = false }: { force?: boolean }) =>
       forEach('volume rm', names, async (name) => {
-        await context().client.request('DELETE', `/v1/volumes/${encodeURIComponent(name)}`, { query: { force } });
+        await context().client.request('DELETE', `/v1/volumes/${encodeURIComponent(name)}`, {
+          query: { force },
+        });
         return name;
       }),
     );
@@ -64,10 +66,10 @@ export function configureVolume(command: Command, context: () => Context): void 
     .option('-f, --force', 'do not ask')
     .action(async ({ all = false, force = false }: { all?: boolean; force?: boolean }) => {
       await confirm(`This removes all ${all ? '' : 'anonymous '}volumes that no container uses.`, force);
-      const { deleted, reclaimedBytes } = await context().client.post<{ deleted: string[]; reclaimedBytes: number }>(
-        '/v1/volumes/prune',
-        { all },
-      );
+      const { deleted, reclaimedBytes } = await context().client.post<{
+        deleted: string[];
+        reclaimedBytes: number;
+      }>('/v1/volumes/prune', { all });
       for (const name of deleted) print(name);
       print(`Total reclaimed space: ${humanSize(reclaimedBytes)}`);
     });
@@ -83,12 +85,17 @@ interface ListFlags {
 async function listVolumes({ client }: Context, flags: ListFlags): Promise<void> {
   const fits = (flags.filter ?? []).map(fitsFilter);
   const { volumes } = await client.get<{ volumes: Volume[] }>('/v1/volumes', { size: flags.size });
-  const shown = volumes.filter((one) => fits.every((fit) => fit(one))).sort((a, b) => a.name.localeCompare(b.name));
+  const shown = volumes
+    .filter((one) => fits.every((fit) => fit(one)))
+    .sort((a, b) => a.name.localeCompare(b.name));
   if (flags.quiet === true && flags.format === undefined) {
     for (const { name } of shown) print(name);
     return;
   }
-  const columns: [string, string][] = [['DRIVER', 'Driver'], ['VOLUME NAME', 'Name']];
+  const columns: [string, string][] = [
+    ['DRIVER', 'Driver'],
+    ['VOLUME NAME', 'Name'],
+  ];
   if (flags.size === true) columns.push(['SIZE', 'Size']);
   const rows = shown.map((one) => ({
     Driver: 'local',
@@ -106,7 +113,8 @@ async function listVolumes({ client }: Context, flags: ListFlags): Promise<void>
 function fitsFilter(text: string): (volume: Volume) => boolean {
   const [, key = '', value = ''] = /^([^=]+)=(.*)$/.exec(checkFilter(text)) ?? [];
   if (key === 'name') return ({ name }) => name.includes(value);
-  if (key === 'dangling') return ({ containerIds }) => (containerIds.length === 0) === (value === 'true' || value === '1');
+  if (key === 'dangling')
+    return ({ containerIds }) => (containerIds.length === 0) === (value === 'true' || value === '1');
   if (key === 'label') {
     const [label, wanted] = parseLabel(value, '--filter label');
     return ({ labels }) => labels[label] !== undefined && (!value.includes('=') || labels[label] === wanted);
