@@ -3,7 +3,9 @@ import { test } from 'node:test';
 import { isGantryError } from '@gantry/protocol';
 import { networkManagerConfigSchema, parseSettings, type NetworkManagerConfig } from './config.js';
 
-const defaults = Object.fromEntries(Object.entries(networkManagerConfigSchema.properties).map(([key, { default: value }]) => [key, value])) as unknown as NetworkManagerConfig;
+const defaults = Object.fromEntries(
+  Object.entries(networkManagerConfigSchema.properties).map(([key, { default: value }]) => [key, value]),
+) as unknown as NetworkManagerConfig;
 
 test('the defaults of the schema are a configuration', () => {
   const settings = parseSettings(defaults);
@@ -26,5 +28,9 @@ test('a value that cannot work is refused with the name of its key', () => {
     [{ run_dir: 'relative' }, 'run_dir'],
     [{ run_dir: '/run/with space' }, 'run_dir'],
   ] as const)
-    assert.throws(() => parseSettings({ ...defaults, ...change }), (error) => isGantryError(error, 'invalid_argument') && error.message.includes(`network_manager.${key}`), JSON.stringify(change));
+    assert.throws(
+      () => parseSettings({ ...defaults, ...change }),
+      (error) => isGantryError(error, 'invalid_argument') && error.message.includes(`network_manager.${key}`),
+      JSON.stringify(change),
+    );
 });

@@ -32,7 +32,8 @@ export const networkManagerConfigSchema = {
     run_dir: { type: 'string', description: 'Directory of the state of this boot.', default: '/run/gantry' },
     bridge: {
       type: 'string',
-      description: 'Name of the bridge that containers are attached to. Two nodes on one machine need two names.',
+      description:
+        'Name of the bridge that containers are attached to. Two nodes on one machine need two names.',
       pattern: '^[a-z][a-z0-9_-]{0,14}$',
       default: 'gantry0',
     },
@@ -97,11 +98,17 @@ export const idsPerRange = 65536;
 /** Checks what a JSON schema cannot say. */
 export function parseSettings(config: NetworkManagerConfig): NetworkSettings {
   const refuse = (key: string, why: string): never => {
-    throw new GantryError({ code: 'invalid_argument', operation: 'start', object: key, message: `network_manager.${key}: ${why}` });
+    throw new GantryError({
+      code: 'invalid_argument',
+      operation: 'start',
+      object: key,
+      message: `network_manager.${key}: ${why}`,
+    });
   };
   if (!/^\/[\w./@:+-]+$/.test(config.run_dir) || config.run_dir.split('/').includes('..'))
     refuse('run_dir', `"${config.run_dir}" is not a plain absolute path`);
-  if (!/^[a-z][a-z0-9_-]{0,14}$/.test(config.bridge)) refuse('bridge', `"${config.bridge}" is not an interface name`);
+  if (!/^[a-z][a-z0-9_-]{0,14}$/.test(config.bridge))
+    refuse('bridge', `"${config.bridge}" is not an interface name`);
   const subnet = parseSubnet(config.subnet);
   if (subnet === undefined || subnet.prefixLength > 30)
     return refuse('subnet', `"${config.subnet}" is not an IPv4 subnet such as 10.88.0.0/16`);
@@ -110,7 +117,8 @@ export function parseSettings(config: NetworkManagerConfig): NetworkSettings {
   const [first = 0, last = 0] = config.host_port_range.split('-').map(Number);
   if (!(first >= 1 && first <= last && last <= 65535))
     refuse('host_port_range', `"${config.host_port_range}" is not a range of ports such as 32768-60999`);
-  if (config.id_base % idsPerRange !== 0) refuse('id_base', `${config.id_base} is not a multiple of ${idsPerRange}`);
+  if (config.id_base % idsPerRange !== 0)
+    refuse('id_base', `${config.id_base} is not a multiple of ${idsPerRange}`);
   if (config.id_base + config.id_ranges * idsPerRange > 0xffffffff)
     refuse('id_ranges', `${config.id_ranges} ranges from ${config.id_base} on pass the largest uid`);
   return Object.freeze({

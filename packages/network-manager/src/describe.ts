@@ -9,7 +9,8 @@ import { forwardsOf } from './sandbox-manager.js';
 /** The way of packets in and out of a sandbox, one step a line, from what the kernel says now. */
 export async function describeSandbox(network: NodeNetwork, record: SandboxRecord): Promise<string[]> {
   const { settings, kernel, factory, firewall } = network;
-  if (record.network === 'host') return ["network: the host's own; packets take the host's way, nothing is translated"];
+  if (record.network === 'host')
+    return ["network: the host's own; packets take the host's way, nothing is translated"];
   const inside = await kernel.listLinksInside(`${factory.directoryOf(record.id)}/net`);
   const insideText = inside.map((link) => `${link.name} ${link.up ? 'up' : 'down'}`).join(', ');
   if (record.network === 'none') return [`network: none; inside: ${insideText}; no packet gets in or out`];
@@ -20,8 +21,14 @@ export async function describeSandbox(network: NodeNetwork, record: SandboxRecor
   const veth = links.find((link) => link.name === record.hostInterface);
   const bridge = links.find((link) => link.name === settings.bridge);
   const onBridge = veth !== undefined && bridge !== undefined && veth.master === bridge.index;
-  const vethText = veth === undefined ? `${record.hostInterface} (gone)` : `${veth.name}${onBridge ? '' : ' (not on the bridge)'}`;
-  const bridgeText = bridge === undefined ? `bridge ${settings.bridge} (gone)` : `bridge ${bridge.name} ${gateway}/${settings.subnet.prefixLength}`;
+  const vethText =
+    veth === undefined
+      ? `${record.hostInterface} (gone)`
+      : `${veth.name}${onBridge ? '' : ' (not on the bridge)'}`;
+  const bridgeText =
+    bridge === undefined
+      ? `bridge ${settings.bridge} (gone)`
+      : `bridge ${bridge.name} ${gateway}/${settings.subnet.prefixLength}`;
   const uplink = defaultInterface();
   const table = `table inet ${tableOf(settings.bridge)}`;
   const lines = [
@@ -32,10 +39,14 @@ export async function describeSandbox(network: NodeNetwork, record: SandboxRecor
   for (const forward of forwardsOf(record)) {
     const state = (await firewall.has(forward)) ? '' : ' (missing in the kernel)';
     const map = forward.port.hostAddress === 0 ? 'published_any' : 'published_at';
-    lines.push(`in: ${formatPort(forward.port)} -> map ${map} (${table}) -> ${address}:${forward.port.containerPort}${state} -> ${bridgeText} -> ${vethText} -> eth0`);
+    lines.push(
+      `in: ${formatPort(forward.port)} -> map ${map} (${table}) -> ${address}:${forward.port.containerPort}${state} -> ${bridgeText} -> ${vethText} -> eth0`,
+    );
   }
-  if (record.ports.length === 0) lines.push('in: nothing is published; only the host and other containers of the bridge get in');
-  const guarded = settings.guardedPorts.length === 0 ? '' : ` except ports ${settings.guardedPorts.join(', ')}`;
+  if (record.ports.length === 0)
+    lines.push('in: nothing is published; only the host and other containers of the bridge get in');
+  const guarded =
+    settings.guardedPorts.length === 0 ? '' : ` except ports ${settings.guardedPorts.join(', ')}`;
   lines.push(`host: ${gateway} answers${guarded}; 127.0.0.0/8 of the host does not`);
   const names = record.holders.flatMap((holder) => holder.names);
   const server = network.dnsServers.length === 0 ? 'nobody (no name server runs)' : `${gateway}:53`;

@@ -31,7 +31,8 @@ export function readQuery(bytes: Buffer): Query | undefined {
   }
   const [question, ...more] = packet.questions ?? [];
   if (packet.type !== 'query' || question === undefined || more.length > 0) return undefined;
-  const edns = packet.additionals?.find((record) => record.type === 'OPT') as { udpPayloadSize?: number } | undefined;
+  const edns = packet.additionals?.find((record) => record.type === 'OPT') as
+    { udpPayloadSize?: number } | undefined;
   const udpSize = Math.min(Math.max(edns?.udpPayloadSize ?? 512, 512), 4096);
   return { id: packet.id ?? 0, name: question.name, type: question.type, udpSize, packet };
 }
@@ -40,12 +41,19 @@ export function readQuery(bytes: Buffer): Query | undefined {
  * What the node itself knows: addresses of containers, and names of addresses in its subnet. Undefined when the
  * question is for the resolvers outside.
  */
-export function answerLocally(query: Query, names: NameTable, isOurs: (address: Address) => boolean): Buffer | undefined {
+export function answerLocally(
+  query: Query,
+  names: NameTable,
+  isOurs: (address: Address) => boolean,
+): Buffer | undefined {
   const reverse = addressOfReverseName(query.name);
   if (reverse !== undefined) {
     if (!isOurs(reverse)) return undefined;
     const found = names.namesAt(reverse) ?? [];
-    const answers: dns.Answer[] = query.type === 'PTR' ? found.map((data) => ({ type: 'PTR', name: query.name, ttl: nameTtl, class: 'IN', data })) : [];
+    const answers: dns.Answer[] =
+      query.type === 'PTR'
+        ? found.map((data) => ({ type: 'PTR', name: query.name, ttl: nameTtl, class: 'IN', data }))
+        : [];
     // A private address that nobody has is known not to exist: its name is never asked for outside.
     return reply(query, answers, names.namesAt(reverse) === undefined ? 3 : 0);
   }
@@ -54,7 +62,15 @@ export function answerLocally(query: Query, names: NameTable, isOurs: (address: 
   // A name that exists without an address of the asked type has an empty answer, not an error: resolvers that ask for
   // AAAA first would otherwise stop there.
   const answers: dns.Answer[] =
-    query.type === 'A' ? shuffled(addresses).map((address) => ({ type: 'A', name: query.name, ttl: nameTtl, class: 'IN', data: formatAddress(address) })) : [];
+    query.type === 'A'
+      ? shuffled(addresses).map((address) => ({
+          type: 'A',
+          name: query.name,
+          ttl: nameTtl,
+          class: 'IN',
+          data: formatAddress(address),
+        }))
+      : [];
   return reply(query, answers, 0);
 }
 

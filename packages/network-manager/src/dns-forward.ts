@@ -30,7 +30,9 @@ export class HostResolvers {
       const stamp = `${mtimeMs}/${ino}/${size}`;
       if (stamp !== this.#stamp) {
         this.#stamp = stamp;
-        this.#list = parseResolvers(readFileSync(this.#path, 'utf8')).filter((address) => !this.#self.has(address)).map(asUpstream);
+        this.#list = parseResolvers(readFileSync(this.#path, 'utf8'))
+          .filter((address) => !this.#self.has(address))
+          .map(asUpstream);
       }
     } catch {
       this.#list = [];
@@ -52,7 +54,12 @@ export function parseResolvers(text: string): string[] {
 }
 
 /** Asks the resolvers one after the other; undefined when none answers in time. The answer carries the query's id. */
-export async function forward(bytes: Buffer, upstreams: readonly Upstream[], overTcp: boolean, signal: AbortSignal): Promise<Buffer | undefined> {
+export async function forward(
+  bytes: Buffer,
+  upstreams: readonly Upstream[],
+  overTcp: boolean,
+  signal: AbortSignal,
+): Promise<Buffer | undefined> {
   for (const upstream of upstreams) {
     const patience = AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]);
     const answer = await (overTcp ? askOverTcp : askOverUdp)(bytes, upstream, patience);
@@ -111,7 +118,12 @@ function askOverTcp(bytes: Buffer, upstream: Upstream, signal: AbortSignal): Pro
 
 /** Same id, a response, and the same question section. */
 function isAnswerTo(answer: Buffer, question: Buffer): boolean {
-  if (answer.length < 12 || answer.readUInt16BE(0) !== question.readUInt16BE(0) || (answer.readUInt8(2) & 0x80) === 0) return false;
+  if (
+    answer.length < 12 ||
+    answer.readUInt16BE(0) !== question.readUInt16BE(0) ||
+    (answer.readUInt8(2) & 0x80) === 0
+  )
+    return false;
   if (answer.readUInt16BE(4) !== 1) return answer.readUInt16BE(4) === 0;
   const asked = questionText(question);
   return asked !== undefined && asked === questionText(answer);
@@ -124,7 +136,12 @@ function questionText(bytes: Buffer): string | undefined {
     if (length === undefined || length > 63) return undefined;
     end += length + 1;
   }
-  return end + 5 > bytes.length ? undefined : bytes.subarray(12, end + 5).toString('latin1').toLowerCase();
+  return end + 5 > bytes.length
+    ? undefined
+    : bytes
+        .subarray(12, end + 5)
+        .toString('latin1')
+        .toLowerCase();
 }
 
 /** A message as it travels over TCP: two bytes of length, then itself (RFC 1035, 4.2.2). */

@@ -80,7 +80,12 @@ export class DnsServer {
     const query = readQuery(bytes);
     const answer = await this.#answer(query, bytes, from.address, false);
     if (answer === undefined || query === undefined || this.#udp === undefined) return;
-    udp.send(answer.length > query.udpSize ? truncated(query) : answer, from.port, from.address, () => undefined);
+    udp.send(
+      answer.length > query.udpSize ? truncated(query) : answer,
+      from.port,
+      from.address,
+      () => undefined,
+    );
   }
 
   #serveConnection(socket: TcpSocket): void {
@@ -100,7 +105,12 @@ export class DnsServer {
   }
 
   /** Undefined: say nothing. */
-  async #answer(query: Query | undefined, bytes: Buffer, from: string, overTcp: boolean): Promise<Buffer | undefined> {
+  async #answer(
+    query: Query | undefined,
+    bytes: Buffer,
+    from: string,
+    overTcp: boolean,
+  ): Promise<Buffer | undefined> {
     const { count, isOurs, names, upstreamsFor } = this.#options;
     const asker = parseAddress(from);
     if (query === undefined || asker === undefined || !isOurs(asker)) {

@@ -16,7 +16,9 @@ const isOurs = (address: Address): boolean => isInSubnet(subnet, address);
 const web = subnet.network + 5;
 
 function ask(names: NameTable, name: string, type: dns.RecordType): dns.DecodedPacket | undefined {
-  const query = readQuery(dns.encode({ type: 'query', id: 7, flags: dns.RECURSION_DESIRED, questions: [{ type, name }] }));
+  const query = readQuery(
+    dns.encode({ type: 'query', id: 7, flags: dns.RECURSION_DESIRED, questions: [{ type, name }] }),
+  );
   assert.ok(query);
   const answer = answerLocally(query, names, isOurs);
   return answer === undefined ? undefined : dns.decode(answer);
@@ -35,8 +37,16 @@ function tableWith(...entries: [string, Address, string[]][]): NameTable {
 
 test('a name answers with the addresses of every container that has it, in any case', () => {
   const names = tableWith(['a', web, ['Web', 'app']], ['b', web + 1, ['app']]);
-  assert.deepEqual(ask(names, 'wEb', 'A')?.answers?.map((answer) => 'data' in answer && answer.data), ['10.88.0.5']);
-  assert.deepEqual(ask(names, 'APP', 'A')?.answers?.map((answer) => 'data' in answer && answer.data).sort(), ['10.88.0.5', '10.88.0.6']);
+  assert.deepEqual(
+    ask(names, 'wEb', 'A')?.answers?.map((answer) => 'data' in answer && answer.data),
+    ['10.88.0.5'],
+  );
+  assert.deepEqual(
+    ask(names, 'APP', 'A')
+      ?.answers?.map((answer) => 'data' in answer && answer.data)
+      .sort(),
+    ['10.88.0.5', '10.88.0.6'],
+  );
   names.delete('a');
   assert.equal(ask(names, 'web', 'A'), undefined, 'unknown names are for the resolvers outside');
 });
@@ -53,30 +63,48 @@ test('a known name without an address of the asked type has an empty answer and 
 test('an address of the subnet answers with its container, or as not existing, and never outside', () => {
   const names = tableWith(['a', web, ['web', 'alias']]);
   const found = ask(names, '5.0.88.10.in-addr.arpa', 'PTR');
-  assert.deepEqual(found?.answers?.map((answer) => 'data' in answer && answer.data), ['web']);
+  assert.deepEqual(
+    found?.answers?.map((answer) => 'data' in answer && answer.data),
+    ['web'],
+  );
   assert.equal(codeOf(ask(names, '9.0.88.10.in-addr.arpa', 'PTR')), 'NXDOMAIN');
   assert.equal(ask(names, '1.1.1.1.in-addr.arpa', 'PTR'), undefined);
 });
 
 test('the newest names of a container count, and only its own go with it', () => {
   fc.assert(
-    fc.property(fc.array(fc.record({ id: fc.constantFrom('a', 'b', 'c'), list: fc.array(fc.constantFrom('x', 'Y', 'z'), { maxLength: 3 }), gone: fc.boolean() }), { maxLength: 30 }), (steps) => {
-      const names = new NameTable();
-      const model = new Map<string, string[]>();
-      for (const { id, list, gone } of steps) {
-        if (gone) {
-          names.delete(id);
-          model.delete(id);
-        } else {
-          names.set(id, id.charCodeAt(0), list);
-          model.set(id, list.map((name) => name.toLowerCase()));
+    fc.property(
+      fc.array(
+        fc.record({
+          id: fc.constantFrom('a', 'b', 'c'),
+          list: fc.array(fc.constantFrom('x', 'Y', 'z'), { maxLength: 3 }),
+          gone: fc.boolean(),
+        }),
+        { maxLength: 30 },
+      ),
+      (steps) => {
+        const names = new NameTable();
+        const model = new Map<string, string[]>();
+        for (const { id, list, gone } of steps) {
+          if (gone) {
+            names.delete(id);
+            model.delete(id);
+          } else {
+            names.set(id, id.charCodeAt(0), list);
+            model.set(
+              id,
+              list.map((name) => name.toLowerCase()),
+            );
+          }
         }
-      }
-      for (const name of ['x', 'y', 'z']) {
-        const expected = [...model].filter(([, list]) => list.includes(name)).map(([id]) => id.charCodeAt(0));
-        assert.deepEqual((names.addressesOf(name) ?? []).sort(), expected.sort());
-      }
-    }),
+        for (const name of ['x', 'y', 'z']) {
+          const expected = [...model]
+            .filter(([, list]) => list.includes(name))
+            .map(([id]) => id.charCodeAt(0));
+          assert.deepEqual((names.addressesOf(name) ?? []).sort(), expected.sort());
+        }
+      },
+    ),
   );
 });
 
@@ -95,26 +123,48 @@ test('no bytes make the reader throw', () => {
 
 test('a TCP stream is cut into the messages that were put in, however it arrives', () => {
   fc.assert(
-    fc.property(fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 5 }), fc.integer({ min: 1, max: 50 }), (messages, step) => {
-      const stream = Buffer.concat(messages.map((message) => asFrame(Buffer.from(message))));
-      const reader = new FrameReader();
-      const read: Buffer[] = [];
-      for (let at = 0; at < stream.length; at += step) read.push(...reader.push(stream.subarray(at, at + step)));
-      assert.deepEqual(read.map((frame) => [...frame]), messages.map((message) => [...message]));
-    }),
+    fc.property(
+      fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 5 }),
+      fc.integer({ min: 1, max: 50 }),
+      (messages, step) => {
+        const stream = Buffer.concat(messages.map((message) => asFrame(Buffer.from(message))));
+        const reader = new FrameReader();
+        const read: Buffer[] = [];
+        for (let at = 0; at < stream.length; at += step)
+          read.push(...reader.push(stream.subarray(at, at + step)));
+        assert.deepEqual(
+          read.map((frame) => [...frame]),
+          messages.map((message) => [...message]),
+        );
+      },
+    ),
   );
 });
 
 test('resolvers of the host are read without ourselves', () => {
-  assert.deepEqual(parseResolvers('# x\nnameserver 192.0.2.53\n nameserver ::1 # y\nsearch a\nnameserver nonsense\n'), ['192.0.2.53', '::1']);
+  assert.deepEqual(
+    parseResolvers('# x\nnameserver 192.0.2.53\n nameserver ::1 # y\nsearch a\nnameserver nonsense\n'),
+    ['192.0.2.53', '::1'],
+  );
   assert.deepEqual(new HostResolvers('/nonexistent', []).list(), []);
 });
 
 /** A server on loopback that takes loopback for its subnet, and the outcomes it counted. */
-async function withServer(upstreams: Upstream[], names: NameTable, use: (port: number, outcomes: DnsOutcome[]) => Promise<void>): Promise<void> {
+async function withServer(
+  upstreams: Upstream[],
+  names: NameTable,
+  use: (port: number, outcomes: DnsOutcome[]) => Promise<void>,
+): Promise<void> {
   const outcomes: DnsOutcome[] = [];
   const port = await freePort();
-  const server = new DnsServer({ address: '127.0.0.1', port, names, isOurs: (address) => isOurs(address) || formatAddress(address).startsWith('127.'), upstreamsFor: () => upstreams, count: (outcome) => outcomes.push(outcome) });
+  const server = new DnsServer({
+    address: '127.0.0.1',
+    port,
+    names,
+    isOurs: (address) => isOurs(address) || formatAddress(address).startsWith('127.'),
+    upstreamsFor: () => upstreams,
+    count: (outcome) => outcomes.push(outcome),
+  });
   await server.start();
   try {
     await use(port, outcomes);
@@ -150,8 +200,17 @@ async function startUpstream(count: number): Promise<{ socket: Socket; upstream:
   socket.on('message', (bytes, from) => {
     const query = dns.decode(bytes);
     const [question] = query.questions ?? [];
-    const answers: dns.Answer[] = Array.from({ length: count }, (_, index) => ({ type: 'A', name: question?.name ?? '', ttl: 60, data: `192.0.2.${index % 250}` }));
-    socket.send(dns.encode({ type: 'response', id: query.id ?? 0, questions: query.questions ?? [], answers }), from.port, from.address);
+    const answers: dns.Answer[] = Array.from({ length: count }, (_, index) => ({
+      type: 'A',
+      name: question?.name ?? '',
+      ttl: 60,
+      data: `192.0.2.${index % 250}`,
+    }));
+    socket.send(
+      dns.encode({ type: 'response', id: query.id ?? 0, questions: query.questions ?? [], answers }),
+      from.port,
+      from.address,
+    );
   });
   socket.bind(0, '127.0.0.1');
   await once(socket, 'listening');
@@ -163,9 +222,16 @@ test('names outside are asked of the resolvers in turn, and the answer keeps the
   const dead: Upstream = { address: '127.0.0.1', port: await freePort() };
   try {
     await withServer([dead, upstream], new NameTable(), async (port, outcomes) => {
-      const answer = await overUdp(port, { type: 'query', id: 4711, questions: [{ type: 'A', name: 'example.org' }] });
+      const answer = await overUdp(port, {
+        type: 'query',
+        id: 4711,
+        questions: [{ type: 'A', name: 'example.org' }],
+      });
       assert.equal(answer.id, 4711);
-      assert.deepEqual(answer.answers?.map((one) => 'data' in one && one.data), ['192.0.2.0']);
+      assert.deepEqual(
+        answer.answers?.map((one) => 'data' in one && one.data),
+        ['192.0.2.0'],
+      );
       assert.deepEqual(outcomes, ['forwarded']);
     });
   } finally {
@@ -177,9 +243,20 @@ test('an answer too long for UDP is cut with the mark to come back over TCP', as
   const { socket, upstream } = await startUpstream(60);
   try {
     await withServer([upstream], new NameTable(), async (port) => {
-      const short = await overUdp(port, { type: 'query', id: 1, questions: [{ type: 'A', name: 'many.example' }] });
+      const short = await overUdp(port, {
+        type: 'query',
+        id: 1,
+        questions: [{ type: 'A', name: 'many.example' }],
+      });
       assert.ok(short.flag_tc);
-      const long = await overUdp(port, { type: 'query', id: 1, questions: [{ type: 'A', name: 'many.example' }], additionals: [{ type: 'OPT', name: '.', udpPayloadSize: 4096, flags: 0, options: [] } as unknown as dns.Answer] });
+      const long = await overUdp(port, {
+        type: 'query',
+        id: 1,
+        questions: [{ type: 'A', name: 'many.example' }],
+        additionals: [
+          { type: 'OPT', name: '.', udpPayloadSize: 4096, flags: 0, options: [] } as unknown as dns.Answer,
+        ],
+      });
       assert.equal(long.answers?.length, 60);
     });
   } finally {
@@ -192,10 +269,17 @@ test('questions over TCP are answered, several on one connection', async () => {
     const socket = createConnection({ port, host: '127.0.0.1' });
     const frames = new FrameReader();
     const answers: string[] = [];
-    socket.write(Buffer.concat(['web', 'db'].map((name, id) => asFrame(dns.encode({ type: 'query', id, questions: [{ type: 'A', name }] })))));
+    socket.write(
+      Buffer.concat(
+        ['web', 'db'].map((name, id) =>
+          asFrame(dns.encode({ type: 'query', id, questions: [{ type: 'A', name }] })),
+        ),
+      ),
+    );
     while (answers.length < 2) {
       const [chunk] = (await once(socket, 'data', { signal: AbortSignal.timeout(5_000) })) as [Buffer];
-      for (const frame of frames.push(chunk)) answers.push(String((dns.decode(frame).answers?.[0] as { data: string }).data));
+      for (const frame of frames.push(chunk))
+        answers.push(String((dns.decode(frame).answers?.[0] as { data: string }).data));
     }
     socket.destroy();
     assert.deepEqual(answers.sort(), ['10.88.0.5', '10.88.0.6']);
@@ -204,7 +288,11 @@ test('questions over TCP are answered, several on one connection', async () => {
 
 test('without a resolver the asker is told of the failure at once', async () => {
   await withServer([], new NameTable(), async (port, outcomes) => {
-    const answer = await overUdp(port, { type: 'query', id: 1, questions: [{ type: 'A', name: 'example.org' }] });
+    const answer = await overUdp(port, {
+      type: 'query',
+      id: 1,
+      questions: [{ type: 'A', name: 'example.org' }],
+    });
     assert.equal(codeOf(answer), 'SERVFAIL');
     assert.deepEqual(outcomes, ['refused']);
   });

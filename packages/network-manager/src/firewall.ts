@@ -60,9 +60,11 @@ export class Firewall {
       } catch {
         // One element, or the whole table, was removed by somebody else: take them one by one, so that the others go.
         for (const forward of forwards) {
-          await this.#run(renderUnpublish(this.#bridge, [forward]), 'remove a port from').catch((error: unknown) => {
-            if (!isMissing(error)) throw error;
-          });
+          await this.#run(renderUnpublish(this.#bridge, [forward]), 'remove a port from').catch(
+            (error: unknown) => {
+              if (!isMissing(error)) throw error;
+            },
+          );
         }
       }
     });
@@ -81,8 +83,12 @@ export class Firewall {
       }
       const { skeleton, elements } = readListing(listing);
       const drift: string[] = [];
-      if (skeleton !== this.#skeleton) drift.push(`rules of table inet ${tableOf(this.#bridge)} were changed`);
-      if (elements.length !== expected.length || elements.some((element, index) => element !== expected[index]))
+      if (skeleton !== this.#skeleton)
+        drift.push(`rules of table inet ${tableOf(this.#bridge)} were changed`);
+      if (
+        elements.length !== expected.length ||
+        elements.some((element, index) => element !== expected[index])
+      )
         drift.push(`published ports of table inet ${tableOf(this.#bridge)} were changed`);
       return drift;
     });

@@ -9,7 +9,8 @@ export function createHostPortCheck(kernel: Kernel): HostPortCheck {
     const refused = kernel.probePort(protocol === 'tcp', address, port);
     if (refused === null) return undefined;
     if (refused === 'EADDRNOTAVAIL') return `${formatAddress(address)} is not an address of this host`;
-    if (refused === 'EADDRINUSE') return `${findListener(protocol, port) ?? 'a process of the host'} listens on it`;
+    if (refused === 'EADDRINUSE')
+      return `${findListener(protocol, port) ?? 'a process of the host'} listens on it`;
     return `the host refuses it (${refused})`;
   };
 }
@@ -22,13 +23,15 @@ function findListener(protocol: Protocol, port: number): string | undefined {
     for (const line of readLines(`/proc/net/${table}`)) {
       // proc_pid_net(5): sl, local address, remote address, state, …, inode; state 0A is LISTEN, 07 an unconnected UDP socket.
       const fields = line.trim().split(/\s+/);
-      if (fields[1]?.endsWith(`:${wanted}`) === true && (fields[3] === '0A' || fields[3] === '07')) inodes.add(`socket:[${fields[9] ?? ''}]`);
+      if (fields[1]?.endsWith(`:${wanted}`) === true && (fields[3] === '0A' || fields[3] === '07'))
+        inodes.add(`socket:[${fields[9] ?? ''}]`);
     }
   }
   if (inodes.size === 0) return undefined;
   for (const pid of list('/proc').filter((name) => /^[0-9]+$/.test(name))) {
     for (const fd of list(`/proc/${pid}/fd`)) {
-      if (inodes.has(readLink(`/proc/${pid}/fd/${fd}`))) return `${readLines(`/proc/${pid}/comm`)[0] ?? 'a program'} (process ${pid})`;
+      if (inodes.has(readLink(`/proc/${pid}/fd/${fd}`)))
+        return `${readLines(`/proc/${pid}/comm`)[0] ?? 'a program'} (process ${pid})`;
     }
   }
   return undefined;
@@ -59,4 +62,5 @@ function readLink(path: string): string {
 }
 
 /** Free in every sense: for tests that have no kernel. */
-export const noHostPorts: HostPortCheck = (_protocol: Protocol, _address: Address, _port: number) => undefined;
+export const noHostPorts: HostPortCheck = (_protocol: Protocol, _address: Address, _port: number) =>
+  undefined;

@@ -19,7 +19,10 @@ export const procSettings: SettingFiles = {
     }
   },
   write: (path, value) => writeFileSync(`/proc/sys/${path}`, value),
-  interfaces: () => readdirSync('/proc/sys/net/ipv4/conf').filter((name) => name !== 'all' && name !== 'default' && name !== 'lo'),
+  interfaces: () =>
+    readdirSync('/proc/sys/net/ipv4/conf').filter(
+      (name) => name !== 'all' && name !== 'default' && name !== 'lo',
+    ),
 };
 
 /**

@@ -50,7 +50,14 @@ export function formatSubnet(subnet: Subnet): string {
 
 /** A locally administered hardware address that follows from the IPv4 address: an address that comes back stays true in neighbour caches. */
 export function hardwareAddressOf(address: Address): Uint8Array {
-  return Uint8Array.of(0x02, 0x67, address >>> 24, (address >>> 16) & 255, (address >>> 8) & 255, address & 255);
+  return Uint8Array.of(
+    0x02,
+    0x67,
+    address >>> 24,
+    (address >>> 16) & 255,
+    (address >>> 8) & 255,
+    address & 255,
+  );
 }
 
 export function formatHardwareAddress(bytes: Uint8Array): string {

@@ -71,7 +71,12 @@ export interface Kernel {
   /** Lets frames leave through the bridge port they came in by. */
   setHairpin(names: readonly string[]): Promise<null>;
   /** Answers the bridge's index. */
-  ensureBridge(bridge: { name: string; address: Address; prefixLength: number; mac: Uint8Array }): Promise<number>;
+  ensureBridge(bridge: {
+    name: string;
+    address: Address;
+    prefixLength: number;
+    mac: Uint8Array;
+  }): Promise<number>;
   listLinks(): Promise<Link[]>;
   /** Links inside the network namespace pinned at `path`. */
   listLinksInside(path: string): Promise<Link[]>;
@@ -100,7 +105,8 @@ export function isKernelError(error: unknown): error is KernelError {
 
 /** Loads the addon. */
 export function openKernel(): Kernel {
-  const directory = process.env['GANTRY_NATIVE_DIR'] ?? fileURLToPath(new URL('../../../build/native/', import.meta.url));
+  const directory =
+    process.env['GANTRY_NATIVE_DIR'] ?? fileURLToPath(new URL('../../../build/native/', import.meta.url));
   const file = `${directory.replace(/\/$/, '')}/network-manager.node`;
   try {
     return createRequire(import.meta.url)(file) as Kernel;

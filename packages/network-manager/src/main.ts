@@ -10,7 +10,10 @@ import { createHandlers } from './service.js';
  * Runs the network manager. Stopping it leaves every container's network, and the pool, as they are: the next start
  * takes them over.
  */
-export async function startNetworkManager(environment: ServiceEnvironment, config: NetworkManagerConfig): Promise<RunningService> {
+export async function startNetworkManager(
+  environment: ServiceEnvironment,
+  config: NetworkManagerConfig,
+): Promise<RunningService> {
   const settings = parseSettings(config);
   const kernel = openKernel();
   return await startService({

@@ -58,7 +58,11 @@ export function createNetworkMetrics(registry: Registry): NetworkMetrics {
       gauge('gantry_network_pool_ready', 'Sandboxes ready to be taken.', gauges.poolReady);
       gauge('gantry_network_pool_target', 'Ready sandboxes to keep.', gauges.poolTarget);
       gauge('gantry_network_sandboxes_dying', 'Sandboxes being taken apart.', gauges.doomed);
-      gauge('gantry_network_published_ports', 'Ports of the host that lead to containers.', gauges.publishedPorts);
+      gauge(
+        'gantry_network_published_ports',
+        'Ports of the host that lead to containers.',
+        gauges.publishedPorts,
+      );
     },
   };
 }

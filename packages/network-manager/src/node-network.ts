@@ -72,7 +72,9 @@ export class NodeNetwork {
       kernel,
       settings,
       firewall: this.firewall,
-      forwarding: new HostForwarding(procSettings, settings.bridge, stateDirectory, (name) => name.startsWith(this.factory.linkPrefix)),
+      forwarding: new HostForwarding(procSettings, settings.bridge, stateDirectory, (name) =>
+        name.startsWith(this.factory.linkPrefix),
+      ),
       linkPrefix: this.factory.linkPrefix,
       linkGroup: this.factory.linkGroup,
       publishingInterfaces: () => this.sandboxes.publishingInterfaces(),
@@ -91,7 +93,11 @@ export class NodeNetwork {
   }
 
   /** Brings the node's network up: makes what is missing, adopts what is held, sweeps what nobody knows. */
-  static async start(settings: NetworkSettings, kernel: Kernel, observer: NetworkObserver): Promise<NodeNetwork> {
+  static async start(
+    settings: NetworkSettings,
+    kernel: Kernel,
+    observer: NetworkObserver,
+  ): Promise<NodeNetwork> {
     const network = new NodeNetwork(settings, kernel, observer);
     await network.#bridge.setUp();
     await network.#reconcile();
@@ -151,7 +157,8 @@ export class NodeNetwork {
     await this.#dns?.stop();
     await this.#bridge.tearDown();
     await this.kernel.releaseDirectory(join(this.settings.runDirectory, 'sandboxes'));
-    for (const name of ['sandboxes', 'network/sandboxes', 'network']) rmSync(join(this.settings.runDirectory, name), { recursive: true, force: true });
+    for (const name of ['sandboxes', 'network/sandboxes', 'network'])
+      rmSync(join(this.settings.runDirectory, name), { recursive: true, force: true });
     return true;
   }
 
@@ -160,7 +167,9 @@ export class NodeNetwork {
     const directory = join(settings.runDirectory, 'sandboxes');
     mkdirSync(directory, { recursive: true, mode: 0o711 });
     await kernel.shareDirectory(directory);
-    const records = this.#store.load((name) => this.#observer.warn({ file: name }, 'record of a sandbox cannot be read'));
+    const records = this.#store.load((name) =>
+      this.#observer.warn({ file: name }, 'record of a sandbox cannot be read'),
+    );
     const links = await kernel.listLinks();
     const plan = planReconciliation(records, {
       bootId: this.#bootId,
@@ -173,7 +182,10 @@ export class NodeNetwork {
       await kernel.deleteLinks(plan.strayLinks.slice(start, start + 64), factory.linkGroup);
     const swept = plan.destroy.length + plan.strayDirectories.length + plan.strayLinks.length;
     if (records.length > 0 || swept > 0)
-      this.#observer.info({ held: plan.held.length, pooled: plan.pool.length, swept }, 'sandboxes of an earlier process taken over');
+      this.#observer.info(
+        { held: plan.held.length, pooled: plan.pool.length, swept },
+        'sandboxes of an earlier process taken over',
+      );
   }
 
   #execute(plan: ReconcilePlan): void {
@@ -182,7 +194,8 @@ export class NodeNetwork {
     for (const record of plan.pool) this.pool.adopt(record);
     for (const record of plan.destroy) this.factory.destroy(record);
     for (const id of plan.strayDirectories) this.factory.destroy(this.#recordOfStray(id));
-    for (const { id, what } of plan.damaged) this.#observer.warn({ sandbox: id, what }, 'a held sandbox is damaged');
+    for (const { id, what } of plan.damaged)
+      this.#observer.warn({ sandbox: id, what }, 'a held sandbox is damaged');
   }
 
   #recordOfStray(id: string): SandboxRecord {

@@ -16,7 +16,11 @@ export class SandboxPool {
   #closed = true;
   #retry: NodeJS.Timeout | undefined;
 
-  constructor(factory: SandboxFactory, target: number, warn: (fields: Record<string, unknown>, message: string) => void) {
+  constructor(
+    factory: SandboxFactory,
+    target: number,
+    warn: (fields: Record<string, unknown>, message: string) => void,
+  ) {
     this.#factory = factory;
     this.#target = target;
     this.#warn = warn;
@@ -45,7 +49,8 @@ export class SandboxPool {
   /** The oldest ready sandbox, undefined when there is none. */
   take(): SandboxRecord | undefined {
     const record = this.#ready.shift();
-    if (!this.#closed) this.#refill();
+    // After whoever takes it has its answer: making the next one begins with work on this thread.
+    setImmediate(() => this.#refill());
     return record;
   }
 
@@ -64,7 +69,10 @@ export class SandboxPool {
 
   /** Resolves when the pool is as full as it gets. */
   async filled(): Promise<void> {
-    while (this.#fills) await this.#filling;
+    do {
+      await new Promise((resolve) => setImmediate(resolve));
+      await this.#filling;
+    } while (this.#fills);
   }
 
   #refill(): void {

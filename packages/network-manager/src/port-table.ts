@@ -43,10 +43,15 @@ export class PortTable {
   }
 
   /** Takes all or none. `describe` names a holder for the error message. */
-  reserve(wanted: readonly WantedPort[], holder: string, describe: (holder: string) => string): PublishedPort[] {
+  reserve(
+    wanted: readonly WantedPort[],
+    holder: string,
+    describe: (holder: string) => string,
+  ): PublishedPort[] {
     const given: PublishedPort[] = [];
     try {
-      for (const port of wanted) given.push(port.hostPort === 0 ? this.#takeAny(port, holder) : this.#take(port, holder, describe));
+      for (const port of wanted)
+        given.push(port.hostPort === 0 ? this.#takeAny(port, holder) : this.#take(port, holder, describe));
     } catch (error) {
       this.release(given);
       throw error;
@@ -118,7 +123,10 @@ export class PortTable {
   #conflict(port: PublishedPort): Holding | undefined {
     return this.#holdings
       .get(keyOf(port.protocol, port.hostPort))
-      ?.find((one) => one.port.hostAddress === port.hostAddress || one.port.hostAddress === 0 || port.hostAddress === 0);
+      ?.find(
+        (one) =>
+          one.port.hostAddress === port.hostAddress || one.port.hostAddress === 0 || port.hostAddress === 0,
+      );
   }
 
   #add(port: PublishedPort, holder: string): void {
@@ -147,15 +155,29 @@ interface PortBindingFields {
 export function parsePorts(bindings: readonly PortBindingFields[]): WantedPort[] {
   return bindings.map((binding) => {
     const refuse = (message: string): never => {
-      throw new GantryError({ code: 'invalid_argument', operation: 'AttachSandbox', object: String(binding.hostPort), message });
+      throw new GantryError({
+        code: 'invalid_argument',
+        operation: 'AttachSandbox',
+        object: String(binding.hostPort),
+        message,
+      });
     };
     const protocol = binding.protocol === '' ? 'tcp' : binding.protocol;
-    if (protocol !== 'tcp' && protocol !== 'udp') return refuse(`protocol "${binding.protocol}" of port ${binding.containerPort} is neither tcp nor udp`);
-    if (!isPort(binding.containerPort)) return refuse(`container port ${binding.containerPort} is not between 1 and 65535`);
-    if (binding.hostPort !== 0 && !isPort(binding.hostPort)) return refuse(`host port ${binding.hostPort} is not between 1 and 65535`);
+    if (protocol !== 'tcp' && protocol !== 'udp')
+      return refuse(`protocol "${binding.protocol}" of port ${binding.containerPort} is neither tcp nor udp`);
+    if (!isPort(binding.containerPort))
+      return refuse(`container port ${binding.containerPort} is not between 1 and 65535`);
+    if (binding.hostPort !== 0 && !isPort(binding.hostPort))
+      return refuse(`host port ${binding.hostPort} is not between 1 and 65535`);
     const hostAddress = binding.hostIp === '' ? 0 : parseAddress(binding.hostIp);
-    if (hostAddress === undefined) return refuse(`host address "${binding.hostIp}" of port ${binding.hostPort} is not an IPv4 address`);
-    return Object.freeze({ protocol, hostAddress, hostPort: binding.hostPort, containerPort: binding.containerPort });
+    if (hostAddress === undefined)
+      return refuse(`host address "${binding.hostIp}" of port ${binding.hostPort} is not an IPv4 address`);
+    return Object.freeze({
+      protocol,
+      hostAddress,
+      hostPort: binding.hostPort,
+      containerPort: binding.containerPort,
+    });
   });
 }
 

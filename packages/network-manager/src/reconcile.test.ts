@@ -47,7 +47,9 @@ test('every sandbox has exactly one fate, and no container of this boot loses it
           pinnedIn: (id) => (sandboxes.find((one) => one.id === id)?.pinned === true ? handles : nothing),
         },
       );
-      const fates = [...plan.pool, ...plan.held, ...plan.destroy].map((record) => record.id).concat(plan.strayDirectories);
+      const fates = [...plan.pool, ...plan.held, ...plan.destroy]
+        .map((record) => record.id)
+        .concat(plan.strayDirectories);
       assert.deepEqual([...fates].sort(), sandboxes.map((one) => one.id).sort());
       assert.deepEqual(
         plan.held.map((record) => record.id),
@@ -57,18 +59,34 @@ test('every sandbox has exactly one fate, and no container of this boot loses it
         const one = recorded.find((candidate) => candidate.id === record.id);
         assert.ok(one?.state === 'ready' && one.bootId === 'now' && one.pinned && one.linked);
       }
-      assert.deepEqual([...plan.strayLinks].sort(), sandboxes.filter((one) => one.linked && !one.recorded).map((one) => `gv${one.id}`).sort());
+      assert.deepEqual(
+        [...plan.strayLinks].sort(),
+        sandboxes
+          .filter((one) => one.linked && !one.recorded)
+          .map((one) => `gv${one.id}`)
+          .sort(),
+      );
     }),
   );
 });
 
 test('names that are not of a sandbox are left alone', () => {
-  const plan = planReconciliation([], { bootId: 'now', directories: ['notes', '..', '0123456'], links: new Set(), pinnedIn: () => nothing });
+  const plan = planReconciliation([], {
+    bootId: 'now',
+    directories: ['notes', '..', '0123456'],
+    links: new Set(),
+    pinnedIn: () => nothing,
+  });
   assert.deepEqual(plan.strayDirectories, []);
 });
 
 test('a held sandbox that lost its interface is kept and said to be damaged', () => {
-  const plan = planReconciliation([recordOf('00000001', 'held')], { bootId: 'now', directories: [], links: new Set(), pinnedIn: () => handles });
+  const plan = planReconciliation([recordOf('00000001', 'held')], {
+    bootId: 'now',
+    directories: [],
+    links: new Set(),
+    pinnedIn: () => handles,
+  });
   assert.equal(plan.held.length, 1);
   assert.match(plan.damaged[0]?.what ?? '', /gv00000001 is gone/);
 });

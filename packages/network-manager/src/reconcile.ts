@@ -57,8 +57,11 @@ export function planReconciliation(records: readonly SandboxRecord[], facts: Ker
 function findDamage(record: SandboxRecord, facts: KernelFacts): string | undefined {
   const pinned = facts.pinnedIn(record.id);
   const { handles } = record;
-  if (pinned.netInode !== handles.netInode || pinned.netDevice !== handles.netDevice) return 'its network namespace is not pinned any more';
-  if (pinned.userInode !== handles.userInode || pinned.userDevice !== handles.userDevice) return 'its user namespace is not pinned any more';
-  if (record.hostInterface !== '' && !facts.links.has(record.hostInterface)) return `its interface ${record.hostInterface} is gone`;
+  if (pinned.netInode !== handles.netInode || pinned.netDevice !== handles.netDevice)
+    return 'its network namespace is not pinned any more';
+  if (pinned.userInode !== handles.userInode || pinned.userDevice !== handles.userDevice)
+    return 'its user namespace is not pinned any more';
+  if (record.hostInterface !== '' && !facts.links.has(record.hostInterface))
+    return `its interface ${record.hostInterface} is gone`;
   return undefined;
 }

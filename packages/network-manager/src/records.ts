@@ -93,7 +93,8 @@ function decode(text: string): SandboxRecord | undefined {
   try {
     const value = JSON.parse(text) as Partial<SandboxRecord> | null;
     if (value === null || typeof value !== 'object' || value.version !== 1) return undefined;
-    if (typeof value.id !== 'string' || !sandboxIdPattern.test(value.id) || !Array.isArray(value.holders)) return undefined;
+    if (typeof value.id !== 'string' || !sandboxIdPattern.test(value.id) || !Array.isArray(value.holders))
+      return undefined;
     return Object.freeze(value as SandboxRecord);
   } catch {
     return undefined;

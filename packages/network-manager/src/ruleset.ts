@@ -113,18 +113,32 @@ export function renderElement(forward: Forward): string {
 
 /** Adds the elements in one transaction. */
 export function renderPublish(bridge: string, forwards: readonly Forward[]): string {
-  return perMap(forwards, (map, chosen) => `add element inet ${tableOf(bridge)} ${map} { ${chosen.map(renderElement).join(', ')} }\n`);
+  return perMap(
+    forwards,
+    (map, chosen) =>
+      `add element inet ${tableOf(bridge)} ${map} { ${chosen.map(renderElement).join(', ')} }\n`,
+  );
 }
 
 /** Removes the elements in one transaction; one that is missing fails the whole. */
 export function renderUnpublish(bridge: string, forwards: readonly Forward[]): string {
-  return perMap(forwards, (map, chosen) => `delete element inet ${tableOf(bridge)} ${map} { ${chosen.map(renderKey).join(', ')} }\n`);
+  return perMap(
+    forwards,
+    (map, chosen) =>
+      `delete element inet ${tableOf(bridge)} ${map} { ${chosen.map(renderKey).join(', ')} }\n`,
+  );
 }
 
-function perMap(forwards: readonly Forward[], render: (map: string, chosen: readonly Forward[]) => string): string {
+function perMap(
+  forwards: readonly Forward[],
+  render: (map: string, chosen: readonly Forward[]) => string,
+): string {
   const any = forwards.filter((forward) => forward.port.hostAddress === 0);
   const at = forwards.filter((forward) => forward.port.hostAddress !== 0);
-  return (any.length === 0 ? '' : render('published_any', any)) + (at.length === 0 ? '' : render('published_at', at));
+  return (
+    (any.length === 0 ? '' : render('published_any', any)) +
+    (at.length === 0 ? '' : render('published_at', at))
+  );
 }
 
 export function renderRemoval(bridge: string): string {

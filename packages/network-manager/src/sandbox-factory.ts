@@ -186,13 +186,19 @@ export class SandboxFactory {
       const batch = this.#doomed.slice(0, maxBatch);
       try {
         await this.#options.kernel.destroySandboxes(
-          batch.map((record) => ({ directory: this.directoryOf(record.id), hostInterface: record.hostInterface })),
+          batch.map((record) => ({
+            directory: this.directoryOf(record.id),
+            hostInterface: record.hostInterface,
+          })),
           this.#linkGroup,
         );
         for (const record of batch) this.#forget(record);
         this.#doomed.splice(0, batch.length);
       } catch (error) {
-        this.#options.warn({ err: error, sandboxes: batch.map((record) => record.id) }, 'sandboxes cannot be taken apart yet');
+        this.#options.warn(
+          { err: error, sandboxes: batch.map((record) => record.id) },
+          'sandboxes cannot be taken apart yet',
+        );
         await sleep(retryMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
       }
     }
@@ -212,13 +218,15 @@ export class SandboxFactory {
   #takeAddress(): number {
     const { subnet } = this.#options.settings;
     const slot = this.#addresses.take();
-    if (slot === undefined) throw exhausted(formatSubnet(subnet), `no address is free in ${formatSubnet(subnet)}`);
+    if (slot === undefined)
+      throw exhausted(formatSubnet(subnet), `no address is free in ${formatSubnet(subnet)}`);
     return subnet.network + slot;
   }
 
   #takeRange(): number {
     const slot = this.#ranges.take();
-    if (slot === undefined) throw exhausted('id_ranges', `all ${this.#options.settings.idRanges} uid ranges are in use`);
+    if (slot === undefined)
+      throw exhausted('id_ranges', `all ${this.#options.settings.idRanges} uid ranges are in use`);
     return slot;
   }
 

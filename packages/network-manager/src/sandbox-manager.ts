@@ -75,7 +75,11 @@ export class SandboxManager {
       const started = performance.now();
       const before = this.find(request.containerId);
       const [record, source] =
-        before !== undefined ? ([before, 'held'] as const) : request.network === 'container' ? this.#join(request) : await this.#give(request);
+        before !== undefined
+          ? ([before, 'held'] as const)
+          : request.network === 'container'
+            ? this.#join(request)
+            : await this.#give(request);
       this.#parts.observeAttach(source, (performance.now() - started) / 1_000);
       return record;
     });
@@ -107,9 +111,12 @@ export class SandboxManager {
   async setNames(containerId: string, names: readonly string[]): Promise<void> {
     await this.#queue.run(containerId, async () => {
       const record = await Promise.resolve(this.get(containerId, 'SetNames'));
-      const holders = record.holders.map((holder) => (holder.containerId === containerId ? { ...holder, names } : holder));
+      const holders = record.holders.map((holder) =>
+        holder.containerId === containerId ? { ...holder, names } : holder,
+      );
       const renamed = this.#update({ ...record, holders });
-      for (const holder of renamed.holders) if (holder.containerId === containerId) this.#note(renamed, holder);
+      for (const holder of renamed.holders)
+        if (holder.containerId === containerId) this.#note(renamed, holder);
     });
   }
 
@@ -139,7 +146,11 @@ export class SandboxManager {
 
   /** Host interfaces of the sandboxes that publish ports. */
   publishingInterfaces(): Set<string> {
-    return new Set([...this.#sandboxes.values()].filter((record) => record.ports.length > 0).map((record) => record.hostInterface));
+    return new Set(
+      [...this.#sandboxes.values()]
+        .filter((record) => record.ports.length > 0)
+        .map((record) => record.hostInterface),
+    );
   }
 
   /** Resolvers asked for by whoever holds the address. */
@@ -188,16 +199,24 @@ export class SandboxManager {
       });
     }
     const { ports, pool, factory, firewall } = this.#parts;
-    const given = ports.reserve(request.ports, request.containerId, (holder) => `container ${this.#describe(holder)}`);
+    const given = ports.reserve(
+      request.ports,
+      request.containerId,
+      (holder) => `container ${this.#describe(holder)}`,
+    );
     let empty: SandboxRecord | undefined;
     try {
-      const kind: SandboxKind = { network: request.network as SandboxRecord['network'], ownUserNamespace: request.ownUserNamespace };
+      const kind: SandboxKind = {
+        network: request.network as SandboxRecord['network'],
+        ownUserNamespace: request.ownUserNamespace,
+      };
       const pooled = isPooled(kind) ? pool.take() : undefined;
       empty = pooled ?? (await this.#make(kind));
       const record = await this.#fill(empty, request, given);
       return [record, pooled === undefined ? 'cold' : 'pool'];
     } catch (error) {
-      if (empty !== undefined) await firewall.unpublish(forwardsOf({ ...empty, ports: given })).catch(() => undefined);
+      if (empty !== undefined)
+        await firewall.unpublish(forwardsOf({ ...empty, ports: given })).catch(() => undefined);
       ports.release(given);
       // A sandbox that was once given out is not ready any more, even when nobody used it.
       if (empty !== undefined) factory.destroy(empty);
@@ -206,14 +225,26 @@ export class SandboxManager {
   }
 
   /** Makes an empty sandbox the container's. The record is complete before anything of it is done. */
-  async #fill(empty: SandboxRecord, request: AttachRequest, ports: readonly PublishedPort[]): Promise<SandboxRecord> {
+  async #fill(
+    empty: SandboxRecord,
+    request: AttachRequest,
+    ports: readonly PublishedPort[],
+  ): Promise<SandboxRecord> {
     const { kernel, firewall, store, factory } = this.#parts;
     const holder = holderOf(request);
-    const held: SandboxRecord = Object.freeze({ ...empty, state: 'held', owner: request.containerId, holders: [holder], ports });
+    const held: SandboxRecord = Object.freeze({
+      ...empty,
+      state: 'held',
+      owner: request.containerId,
+      holders: [holder],
+      ports,
+    });
     if (request.sysctls.length > 0 || ports.length > 0) {
       store.write({ ...held, state: 'attaching' });
-      if (request.sysctls.length > 0) await writeSysctls(kernel, `${factory.directoryOf(empty.id)}/net`, request.sysctls);
-      if (ports.length > 0) await Promise.all([firewall.publish(forwardsOf(held)), kernel.setHairpin([held.hostInterface])]);
+      if (request.sysctls.length > 0)
+        await writeSysctls(kernel, `${factory.directoryOf(empty.id)}/net`, request.sysctls);
+      if (ports.length > 0)
+        await Promise.all([firewall.publish(forwardsOf(held)), kernel.setHairpin([held.hostInterface])]);
     }
     store.write(held);
     this.#sandboxes.set(held.id, held);
@@ -227,7 +258,12 @@ export class SandboxManager {
     } catch (error) {
       const cause = error instanceof GantryError ? error.cause : undefined;
       // The bridge we knew is not there any more: somebody deleted it.
-      if (kind.network !== 'bridge' || !isKernelError(cause) || (cause.code !== 'ENODEV' && cause.code !== 'EINVAL')) throw error;
+      if (
+        kind.network !== 'bridge' ||
+        !isKernelError(cause) ||
+        (cause.code !== 'ENODEV' && cause.code !== 'EINVAL')
+      )
+        throw error;
       await this.#parts.repair();
       return await this.#parts.factory.make(kind);
     }
@@ -267,7 +303,11 @@ function isPooled(kind: SandboxKind): boolean {
 }
 
 function holderOf(request: AttachRequest): Holder {
-  return Object.freeze({ containerId: request.containerId, names: request.names, dnsServers: request.dnsServers });
+  return Object.freeze({
+    containerId: request.containerId,
+    names: request.names,
+    dnsServers: request.dnsServers,
+  });
 }
 
 async function writeSysctls(kernel: Kernel, path: string, sysctls: readonly Sysctl[]): Promise<void> {
@@ -295,4 +335,3 @@ async function writeSysctls(kernel: Kernel, path: string, sysctls: readonly Sysc
 function shorten(containerId: string): string {
   return containerId.slice(0, 12);
 }
-

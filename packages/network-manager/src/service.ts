@@ -6,14 +6,20 @@ import { formatAddress, formatHardwareAddress, formatSubnet, hardwareAddressOf }
 import type { NodeNetwork } from './node-network.js';
 import type { SandboxRecord } from './records.js';
 
-const modes = { bridge: 'NETWORK_MODE_BRIDGE', none: 'NETWORK_MODE_NONE', host: 'NETWORK_MODE_HOST' } as const;
+const modes = {
+  bridge: 'NETWORK_MODE_BRIDGE',
+  none: 'NETWORK_MODE_NONE',
+  host: 'NETWORK_MODE_HOST',
+} as const;
 const maxPageSize = 200;
 
 /** The contract of proto/gantry/network/v1 over a node's network. */
 export function createHandlers(node: NodeNetwork): Handlers<typeof network.NetworkManager> {
   const { sandboxes } = node;
   return {
-    AttachSandbox: async (request) => ({ sandbox: describeToCaller(node, await sandboxes.attach(parseAttachRequest(request))) }),
+    AttachSandbox: async (request) => ({
+      sandbox: describeToCaller(node, await sandboxes.attach(parseAttachRequest(request))),
+    }),
 
     DetachSandbox: async ({ containerId }) => {
       await sandboxes.detach(parseContainerId(containerId, 'DetachSandbox'));
@@ -21,14 +27,22 @@ export function createHandlers(node: NodeNetwork): Handlers<typeof network.Netwo
     },
 
     GetSandbox: async ({ containerId }) =>
-      await Promise.resolve({ sandbox: describeToCaller(node, sandboxes.get(parseContainerId(containerId, 'GetSandbox'), 'GetSandbox')) }),
+      await Promise.resolve({
+        sandbox: describeToCaller(
+          node,
+          sandboxes.get(parseContainerId(containerId, 'GetSandbox'), 'GetSandbox'),
+        ),
+      }),
 
     ListSandboxes: async ({ pageSize, pageToken }) => {
       const size = pageSize === 0 ? maxPageSize : Math.min(pageSize, maxPageSize);
       const after = sandboxes.holders().filter(({ containerId }) => containerId > pageToken);
       const page = after.slice(0, size);
       return await Promise.resolve({
-        holders: page.map(({ containerId, record }) => ({ containerId, sandbox: describeToCaller(node, record) })),
+        holders: page.map(({ containerId, record }) => ({
+          containerId,
+          sandbox: describeToCaller(node, record),
+        })),
         nextPageToken: after.length > size ? (page.at(-1)?.containerId ?? '') : '',
       });
     },
@@ -72,8 +86,13 @@ export function describeToCaller(node: NodeNetwork, record: SandboxRecord): Init
     sandboxId: record.owner,
     networkMode: modes[record.network],
     userMode: record.ownUserNamespace ? 'USER_NAMESPACE_MODE_PRIVATE' : 'USER_NAMESPACE_MODE_HOST',
-    userNamespace: record.ownUserNamespace ? { path: `${directory}/user`, device: handles.userDevice, inode: handles.userInode } : {},
-    networkNamespace: record.network === 'host' ? {} : { path: `${directory}/net`, device: handles.netDevice, inode: handles.netInode },
+    userNamespace: record.ownUserNamespace
+      ? { path: `${directory}/user`, device: handles.userDevice, inode: handles.userInode }
+      : {},
+    networkNamespace:
+      record.network === 'host'
+        ? {}
+        : { path: `${directory}/net`, device: handles.netDevice, inode: handles.netInode },
     idBase: node.factory.idBaseOf(record),
     idCount: node.factory.idCountOf(record),
     ipAddress: onBridge ? formatAddress(record.address) : '',

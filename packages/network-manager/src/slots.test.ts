@@ -5,23 +5,27 @@ import { Slots } from './slots.js';
 
 test('no number is ever held twice, and none is refused while one is free', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 20 }), fc.array(fc.oneof(fc.constant('take' as const), fc.nat(19)), { maxLength: 200 }), (size, steps) => {
-      const slots = new Slots(size);
-      const held: number[] = [];
-      for (const step of steps) {
-        if (step === 'take') {
-          const slot = slots.take();
-          assert.equal(slot === undefined, held.length === size);
-          if (slot === undefined) continue;
-          assert.ok(slot >= 0 && slot < size && !held.includes(slot));
-          held.push(slot);
-        } else if (held.length > 0) {
-          const [slot] = held.splice(step % held.length, 1);
-          slots.give(slot ?? 0);
+    fc.property(
+      fc.integer({ min: 1, max: 20 }),
+      fc.array(fc.oneof(fc.constant('take' as const), fc.nat(19)), { maxLength: 200 }),
+      (size, steps) => {
+        const slots = new Slots(size);
+        const held: number[] = [];
+        for (const step of steps) {
+          if (step === 'take') {
+            const slot = slots.take();
+            assert.equal(slot === undefined, held.length === size);
+            if (slot === undefined) continue;
+            assert.ok(slot >= 0 && slot < size && !held.includes(slot));
+            held.push(slot);
+          } else if (held.length > 0) {
+            const [slot] = held.splice(step % held.length, 1);
+            slots.give(slot ?? 0);
+          }
         }
-      }
-      assert.equal(slots.taken, held.length);
-    }),
+        assert.equal(slots.taken, held.length);
+      },
+    ),
   );
 });
 

@@ -27,16 +27,22 @@ type AnyHandler = (request: unknown, context: unknown) => Promise<unknown>;
 
 const log = (fields: Record<string, unknown>, message: string): void => {
   if (process.env['GANTRY_TEST_LOG'] === undefined) return;
-  process.stderr.write(`${message} ${JSON.stringify(fields, (_key, value: unknown) => (value instanceof Error ? value.message : value))}\n`);
+  process.stderr.write(
+    `${message} ${JSON.stringify(fields, (_key, value: unknown) => (value instanceof Error ? value.message : value))}\n`,
+  );
 };
 
-const node = await NodeNetwork.start(parseSettings(JSON.parse(process.argv[2] ?? '{}') as NetworkManagerConfig), openKernel(), {
-  warn: log,
-  info: log,
-  attached: () => undefined,
-  drifted: () => undefined,
-  dnsAnswered: () => undefined,
-});
+const node = await NodeNetwork.start(
+  parseSettings(JSON.parse(process.argv[2] ?? '{}') as NetworkManagerConfig),
+  openKernel(),
+  {
+    warn: log,
+    info: log,
+    attached: () => undefined,
+    drifted: () => undefined,
+    dnsAnswered: () => undefined,
+  },
+);
 const handlers = createHandlers(node) as unknown as Record<string, AnyHandler>;
 
 async function run({ method, request }: ProcessRequest): Promise<unknown> {
@@ -69,7 +75,10 @@ process.on('message', (message) => {
     },
     (error: unknown) => {
       const code = isGantryError(error) ? error.code : 'internal';
-      process.send?.({ id: request.id, error: { code, message: error instanceof Error ? error.message : String(error) } } satisfies ProcessReply);
+      process.send?.({
+        id: request.id,
+        error: { code, message: error instanceof Error ? error.message : String(error) },
+      } satisfies ProcessReply);
     },
   );
 });

@@ -22,7 +22,10 @@ export function newContainerId(): string {
 }
 
 type Requests = {
-  [M in MethodName]: (typeof network.NetworkManager.methods)[M] extends { request: { encode(value: infer R): unknown }; response: { decode(bytes: Uint8Array): infer A } }
+  [M in MethodName]: (typeof network.NetworkManager.methods)[M] extends {
+    request: { encode(value: infer R): unknown };
+    response: { decode(bytes: Uint8Array): infer A };
+  }
     ? { request: R; answer: A }
     : never;
 };
@@ -48,7 +51,10 @@ export class TestHost {
   }
 
   /** Runs `use` on a fresh host and takes everything away afterwards, also when it fails; then asserts that nothing is left. */
-  static async with(config: Partial<NetworkManagerConfig>, use: (host: TestHost) => Promise<void>): Promise<void> {
+  static async with(
+    config: Partial<NetworkManagerConfig>,
+    use: (host: TestHost) => Promise<void>,
+  ): Promise<void> {
     const host = new TestHost({ pool_size: 2, ...config });
     try {
       host.#makeNamespaces();
@@ -74,9 +80,13 @@ export class TestHost {
       ...this.#config,
     };
     const script = fileURLToPath(new URL('./network-process.js', import.meta.url));
-    const child = spawn('nsenter', [`--net=/run/netns/${this.name}`, process.execPath, script, JSON.stringify(config)], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    });
+    const child = spawn(
+      'nsenter',
+      [`--net=/run/netns/${this.name}`, process.execPath, script, JSON.stringify(config)],
+      {
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      },
+    );
     this.#service = child;
     await new Promise<void>((resolve, reject) => {
       this.#waiting.set(0, () => resolve());
@@ -88,7 +98,8 @@ export class TestHost {
       });
       child.once('exit', (code, signal) => {
         reject(new Error(`the service ended with ${signal ?? code}`));
-        for (const [id, settle] of this.#waiting) settle({ id, error: { code: 'unavailable', message: 'the service is gone' } });
+        for (const [id, settle] of this.#waiting)
+          settle({ id, error: { code: 'unavailable', message: 'the service is gone' } });
         this.#waiting.clear();
       });
     });
@@ -112,7 +123,10 @@ export class TestHost {
     await gone;
   }
 
-  async call<M extends MethodName>(method: M, request: Requests[M]['request']): Promise<Requests[M]['answer']> {
+  async call<M extends MethodName>(
+    method: M,
+    request: Requests[M]['request'],
+  ): Promise<Requests[M]['answer']> {
     return (await this.#send(method, request as Record<string, unknown>)) as Requests[M]['answer'];
   }
 
@@ -126,7 +140,9 @@ export class TestHost {
   }
 
   /** Attaches a container of its own to the bridge. */
-  async attach(request: Init<network.AttachSandboxRequest> = {}): Promise<network.Sandbox & { containerId: string; net: string }> {
+  async attach(
+    request: Init<network.AttachSandboxRequest> = {},
+  ): Promise<network.Sandbox & { containerId: string; net: string }> {
     const containerId = request.containerId ?? newContainerId();
     const { sandbox } = await this.call('AttachSandbox', {
       networkMode: 'NETWORK_MODE_BRIDGE',
@@ -141,7 +157,11 @@ export class TestHost {
   /** Runs a command inside a network namespace, given as a path or as the name of one of the host's; answers what it prints. */
   run(namespace: string, command: string, ...words: string[]): string {
     const path = namespace.startsWith('/') ? namespace : `/run/netns/${namespace}`;
-    return execFileSync('nsenter', [`--net=${path}`, command, ...words], { encoding: 'utf8', timeout: 15_000, stdio: ['ignore', 'pipe', 'pipe'] });
+    return execFileSync('nsenter', [`--net=${path}`, command, ...words], {
+      encoding: 'utf8',
+      timeout: 15_000,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
   }
 
   /** The same; undefined when it fails. */
@@ -157,7 +177,11 @@ export class TestHost {
   async serve(namespace: string, protocol: 'tcp' | 'udp', port: number, address = '0.0.0.0'): Promise<void> {
     const path = namespace.startsWith('/') ? namespace : `/run/netns/${namespace}`;
     const script = fileURLToPath(new URL('./echo-server.js', import.meta.url));
-    const child = spawn('nsenter', [`--net=${path}`, process.execPath, script, protocol, String(port), address], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(
+      'nsenter',
+      [`--net=${path}`, process.execPath, script, protocol, String(port), address],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
     this.#children.add(child);
     await new Promise<void>((resolve, reject) => {
       child.stdout.once('data', () => resolve());
@@ -166,7 +190,12 @@ export class TestHost {
   }
 
   /** The address by which a server of `serve` saw us; undefined when it cannot be reached. */
-  async askPeer(namespace: string, address: string, port: number, protocol: 'tcp' | 'udp' = 'tcp'): Promise<string | undefined> {
+  async askPeer(
+    namespace: string,
+    address: string,
+    port: number,
+    protocol: 'tcp' | 'udp' = 'tcp',
+  ): Promise<string | undefined> {
     const path = namespace.startsWith('/') ? namespace : `/run/netns/${namespace}`;
     const command =
       protocol === 'udp'
@@ -181,7 +210,9 @@ export class TestHost {
 
   /** Names of the links in the host, without loopback and the uplink. */
   links(): string[] {
-    return (JSON.parse(this.run(this.name, 'ip', '-j', 'link')) as { ifname: string }[]).map((link) => link.ifname).filter((name) => name !== 'lo' && name !== 'uplink');
+    return (JSON.parse(this.run(this.name, 'ip', '-j', 'link')) as { ifname: string }[])
+      .map((link) => link.ifname)
+      .filter((name) => name !== 'lo' && name !== 'uplink');
   }
 
   /** Mount points below the run directory. */
@@ -210,26 +241,49 @@ export class TestHost {
   async #send(method: ProcessRequest['method'], request: Record<string, unknown>): Promise<unknown> {
     const id = this.#nextId++;
     const reply = await new Promise<ProcessReply>((resolve) => {
-      const late = setTimeout(() => resolve({ id, error: { code: 'deadline_exceeded', message: `${method} took too long` } }), callTimeoutMs);
+      const late = setTimeout(
+        () => resolve({ id, error: { code: 'deadline_exceeded', message: `${method} took too long` } }),
+        callTimeoutMs,
+      );
       this.#waiting.set(id, (answer) => {
         clearTimeout(late);
         resolve(answer);
       });
       const service = this.#service;
-      if (service?.connected !== true) this.#waiting.get(id)?.({ id, error: { code: 'unavailable', message: 'the service is gone' } });
+      if (service?.connected !== true)
+        this.#waiting.get(id)?.({ id, error: { code: 'unavailable', message: 'the service is gone' } });
       else service.send({ id, method, request } satisfies ProcessRequest, () => undefined);
     });
-    if (reply.error !== undefined) throw new GantryError({ code: reply.error.code as ErrorCode, operation: method, message: reply.error.message });
+    if (reply.error !== undefined)
+      throw new GantryError({
+        code: reply.error.code as ErrorCode,
+        operation: method,
+        message: reply.error.message,
+      });
     return reply.answer;
   }
 
   #makeNamespaces(): void {
-    const ip = (...words: string[]): void => void execFileSync('ip', words, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const ip = (...words: string[]): void =>
+      void execFileSync('ip', words, { stdio: ['ignore', 'pipe', 'inherit'] });
     ip('netns', 'add', this.name);
     ip('netns', 'add', this.outside);
     ip('-n', this.name, 'link', 'set', 'lo', 'up');
     ip('-n', this.outside, 'link', 'set', 'lo', 'up');
-    ip('-n', this.name, 'link', 'add', 'uplink', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', this.outside);
+    ip(
+      '-n',
+      this.name,
+      'link',
+      'add',
+      'uplink',
+      'type',
+      'veth',
+      'peer',
+      'name',
+      'eth0',
+      'netns',
+      this.outside,
+    );
     ip('-n', this.name, 'address', 'add', '192.0.2.1/24', 'dev', 'uplink');
     ip('-n', this.outside, 'address', 'add', '192.0.2.2/24', 'dev', 'eth0');
     ip('-n', this.name, 'link', 'set', 'uplink', 'up');
