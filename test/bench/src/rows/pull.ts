@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { boxImage, type BenchNode } from '../bench-node.js';
 import { measured, ratioTo, type Row } from '../row.js';
 import { largeReference } from '../registry.js';
@@ -32,7 +33,9 @@ export async function measureStartsDuringPull(
   idleP50: number,
 ): Promise<Row[]> {
   const run = node.drive({ kind: 'starts', image: boxImage.reference, warmUp: 5, count: 100_000 });
-  const pulls = await pullRepeatedly(node, repetitions.startsDuringPull * idleP50 * 2);
+  // Until the driver runs and has warmed up.
+  await sleep(1_000);
+  const pulls = await pullRepeatedly(node, Math.max(1_000, repetitions.startsDuringPull * idleP50 * 3));
   run.finish();
   const { samples } = await run.answer;
   const during = samples
