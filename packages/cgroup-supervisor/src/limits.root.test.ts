@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,6 +13,7 @@ import {
   withoutUnified,
   type Fixture,
 } from './keeper-fixture.js';
+import { homeOf } from './hierarchies.js';
 import { rootDirectory } from './layout.js';
 import { childNames, isDirectory } from './directories.js';
 import { findHierarchies } from './main.js';
@@ -191,6 +192,33 @@ describe('on the hierarchies of this machine', { skip: needsRoot }, () => {
       assert.equal(isDirectory(directory), false);
   });
 
+  test('a cgroup that a crash left half-made is completed by the next creation, or destroyed', async () => {
+    const [kept, dropped] = [newContainerId(), newContainerId()];
+    for (const id of [kept, dropped])
+      for (const { directory } of fixture.tree.places(id).slice(1, 4)) mkdirSync(directory);
+    fixture.restart();
+    assert.deepEqual(fixture.keeper.list(), [kept, dropped].sort());
+    await fixture.keeper.create({
+      containerId: kept,
+      resources: { pidsLimit: 9 },
+      name: '',
+      image: '',
+      devicesJson: new Uint8Array(),
+    });
+    assert.equal(fixture.keeper.usage(kept).pidsLimit, 9);
+    await fixture.run(kept, 'sleep 1000');
+    assert.equal(fixture.keeper.processes(kept).length, 1);
+    await fixture.keeper.destroy(dropped, { atMs: performance.now() + 2000, signal: undefined });
+    assert.deepEqual(fixture.keeper.list(), [kept]);
+  });
+
+  test("the node's own cgroups are made again when somebody removed them", async () => {
+    for (const { directory } of fixture.tree.shimPlaces()) rmdirSync(directory);
+    const id = await fixture.create({});
+    for (const { directory } of fixture.tree.shimPlaces()) assert.ok(isDirectory(directory));
+    assert.deepEqual(fixture.keeper.list(), [id]);
+  });
+
   test("100 containers come and go and leave nothing, the node's own cgroups included", async () => {
     const ids = await Promise.all(
       Array.from({ length: 100 }, () => fixture.create({ memoryLimitBytes: 8 * mebibyte, pidsLimit: 10 })),
@@ -246,6 +274,31 @@ describe('on v1 hierarchies alone', { skip: needsRoot }, () => {
     await expectSoon('an OOM event', () => fixture.ooms.length > 0);
     assert.equal(fixture.ooms[0]?.containerId, id);
   });
+});
+
+describe('where memory is a v1 hierarchy', { skip: needsRoot }, () => {
+  const found = findHierarchies('/sys/fs/cgroup');
+  const skip = homeOf(found, 'memory')?.kind !== 'v1' && 'this machine cannot: its memory controller is v2';
+
+  test(
+    'with the OOM killer off a container stands still at its limit, and can be destroyed',
+    { skip },
+    async () => {
+      const fixture = startFixture();
+      try {
+        const id = await fixture.create({ memoryLimitBytes: 16 * mebibyte, oomKillDisable: true });
+        await fixture.run(id, hog(50));
+        await expectSoon('it is at its limit', () => fixture.keeper.usage(id).memoryFailcnt > 0);
+        await sleep(100);
+        assert.equal(fixture.keeper.usage(id).oomKillCount, 0);
+        assert.equal(fixture.ooms.length, 0);
+        await fixture.keeper.destroy(id, { atMs: performance.now() + 5000, signal: undefined });
+        assert.deepEqual(fixture.keeper.list(), []);
+      } finally {
+        await fixture.end();
+      }
+    },
+  );
 });
 
 describe('on the unified hierarchy alone', { skip: needsRoot }, () => {

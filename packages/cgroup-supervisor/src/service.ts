@@ -8,7 +8,8 @@ import { deadlineIn, type Deadline } from './waiting.js';
 /** No operation here should take longer, whatever the caller grants. */
 const longestWaitMs = 10_000;
 const defaultPageSize = 200;
-const largestPageSize = 1000;
+/** A usage takes some 300 bytes, and more with many block devices; a message takes 512 KiB. */
+const largestPageSize = 500;
 /** Usages read before others have a turn on the event loop. */
 const usagesPerTurn = 50;
 

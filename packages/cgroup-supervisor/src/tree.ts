@@ -58,9 +58,9 @@ export class CgroupTree {
     return this.#problems;
   }
 
-  /** Makes the node's own cgroups where they are not yet. Idempotent. */
+  /** Makes the node's own cgroups where they are not yet, or no longer. Idempotent. */
   prepare(): void {
-    if (this.#prepared) return;
+    if (this.#prepared && this.shimPlaces().every(({ directory }) => isDirectory(directory))) return;
     const problems: string[] = [];
     this.#hierarchies = withUnified(this.#hierarchies, (unified) => {
       makeLevels(unified, containersDirectory(this.layout, unified));
