@@ -73,7 +73,7 @@ function capabilityLines(facts: spawn.DescribeContainerResponse): string[] {
 function seccompLines(facts: spawn.DescribeContainerResponse): string[] {
   if (facts.seccompMode !== 2) return ['no filter: every system call the capabilities permit'];
   const size = facts.seccompAllowedSyscalls > 0 ? `; the profile names ${facts.seccompAllowedSyscalls} system calls` : '';
-  return [`${facts.seccompFilters} filter${facts.seccompFilters === 1 ? '' : 's'} check every system call${size}`];
+  return [`${facts.seccompFilters === 1 ? '1 filter checks' : `${facts.seccompFilters} filters check`} every system call${size}`];
 }
 
 function limitLines(usage: cgroup.Usage, paths: readonly string[]): string[] {

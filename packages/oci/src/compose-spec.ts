@@ -84,6 +84,7 @@ export function composeRuntimeSpec(facts: ContainerFacts): RuntimeSpec {
     'ipc',
     'uts',
     'cgroup',
+    'time',
   ];
   return {
     ociVersion: OCI_VERSION,

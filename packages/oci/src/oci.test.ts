@@ -247,7 +247,7 @@ test('a spec names the namespaces, hides system paths and gives a non-root user 
   });
   assert.deepEqual(
     spec.linux?.namespaces?.map(({ type }) => type),
-    ['user', 'network', 'pid', 'mount', 'ipc', 'uts', 'cgroup'],
+    ['user', 'network', 'pid', 'mount', 'ipc', 'uts', 'cgroup', 'time'],
   );
   assert.ok(spec.linux.maskedPaths?.includes('/proc/kcore'));
   assert.deepEqual(spec.process?.capabilities?.effective, []);
