@@ -43,8 +43,18 @@ function killByKernel({ hierarchy, directory }: Place): boolean {
   }
 }
 
+/** Descriptors held at a time: far below any limit of open files. */
+const descriptorsAtATime = 200;
+
 /** Signals processes through descriptors: what has left the cgroup, or taken over a pid, is spared. */
 function killOneByOne(directory: string, pids: readonly number[]): number {
+  let killed = 0;
+  for (let at = 0; at < pids.length; at += descriptorsAtATime)
+    killed += killBatch(directory, pids.slice(at, at + descriptorsAtATime));
+  return killed;
+}
+
+function killBatch(directory: string, pids: readonly number[]): number {
   const native = nativeCgroup();
   const descriptors = new Map<number, number>();
   try {
