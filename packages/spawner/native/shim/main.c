@@ -43,11 +43,12 @@ int main(int argc, char **argv) {
   setsid();
   for (int fd = PLAN_FD; fd <= LOCK_FD; fd++)
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) return fputs("gantry-shim is started by the spawner only\n", stderr), 2;
-  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  // The spawner may leave 0 to 2 free: then this open takes one of them, and dup2(2) of it to itself does nothing.
+  int null = open("/dev/null", O_RDWR);
   if (null < 0) fail("open device", "/dev/null");
   for (int fd = 0; fd < 3; fd++)
     if (dup2(null, fd) < 0) fail("open device", "/dev/null");
-  close(null);
+  if (null > 2) close(null);
 
   static struct plan plan;
   static struct prepared prepared;
