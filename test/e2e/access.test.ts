@@ -110,7 +110,8 @@ describeOnNode(
       const ports = [...listening.matchAll(/:(\d+)\s/g)].map((match) => Number(match[1]));
       assert.ok(ports.includes(node.natsPort), listening);
       const gateway = `${node.subnetPrefix}.0.1`;
-      for (const port of new Set(ports)) {
+      // The gateway answers names: that is for containers, and all that is.
+      for (const port of new Set(ports.filter((one) => one !== 53))) {
         for (const address of [gateway, '192.0.2.1', '127.0.0.1']) {
           const result = await node.must('exec', 'probe', 'payload', 'connect', address, String(port));
           assert.notEqual(result, 'connect=ok', `${address}:${port}`);

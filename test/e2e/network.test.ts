@@ -40,7 +40,7 @@ describeOnNode(
       await node.must('run', '-d', '--name', 'web', testImage, ...serve);
       await node.must('run', '-d', '--name', 'client', testImage, 'sleep', '1000');
       const get = (name: string): Promise<string> =>
-        node.must('exec', 'client', 'wget', '-q', '-T', '3', '-O', '-', `http://${name}/`);
+        node.must('exec', 'client', 'wget', '-q', '-O', '-', `http://${name}/`);
       await eventually('the page comes', async () => (await get('web')) === page.trimEnd());
       await node.must('rename', 'web', 'shop');
       assert.equal(await get('shop'), page.trimEnd());

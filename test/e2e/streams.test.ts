@@ -157,7 +157,7 @@ describeOnNode('output, input and terminals', (getNode) => {
       'payload',
       'facts',
     ]);
-    const facts = parseFacts(stdout);
+    const facts = parseFacts(stdout.replaceAll('\r', ''));
     assert.deepEqual([facts['terminal'], facts['size'], code], ['1', '41x97', 0]);
   });
 

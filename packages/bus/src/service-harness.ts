@@ -61,6 +61,9 @@ interface StartOptions<S extends ServiceDescriptor> {
   readonly start: (kit: ServiceKit) => Promise<ServiceParts<S>>;
 }
 
+/** prom-client's gauges that end like counters; promtool complains of them, and their detail is in other figures. */
+const misnamedFigures = ['handles', 'requests', 'resources'].map((kind) => `nodejs_active_${kind}_total`);
+
 /** Collects Node.js' own figures once a process, however many services it hosts. */
 let processFiguresTaken = false;
 
@@ -74,6 +77,7 @@ export async function startService<S extends ServiceDescriptor>(
   if (!processFiguresTaken) {
     processFiguresTaken = true;
     collectDefaultMetrics({ register: registry });
+    for (const name of misnamedFigures) registry.removeSingleMetric(name);
   }
   const metrics = createBusMetrics(registry);
   const stopping = new AbortController();

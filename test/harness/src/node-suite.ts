@@ -79,15 +79,6 @@ export function describeOnNode(
       };
       before(async () => {
         node = await TestNode.start({ ...options, mode });
-        // The pool fills up in the background: wait for two equal looks.
-        let last = await footprint(node);
-        earlier = await eventually('the node is at rest', async () => {
-          await new Promise((resolve) => setTimeout(resolve, 150));
-          const next = await footprint(getNode());
-          const still = differences(last, next).length === 0;
-          last = next;
-          return still ? next : undefined;
-        });
       });
       afterEach(async () => {
         const current = getNode();
@@ -110,6 +101,18 @@ export function describeOnNode(
         }
       });
       define(getNode, mode);
+      // After what the tests themselves start.
+      before(async () => {
+        // The pool fills up in the background: wait for two equal looks.
+        let last = await footprint(node);
+        earlier = await eventually('the node is at rest', async () => {
+          await new Promise((resolve) => setTimeout(resolve, 150));
+          const next = await footprint(getNode());
+          const still = differences(last, next).length === 0;
+          last = next;
+          return still ? next : undefined;
+        });
+      });
       // Last: what the tests themselves started is ended by then.
       after(async () => {
         if (node === undefined) return;
