@@ -104,7 +104,7 @@ export function describeOnNode(
       // After what the tests themselves start.
       before(async () => {
         // The pool fills up in the background: wait for two equal looks.
-        let last = await footprint(node);
+        let last = await footprint(getNode());
         earlier = await eventually('the node is at rest', async () => {
           await new Promise((resolve) => setTimeout(resolve, 150));
           const next = await footprint(getNode());
