@@ -19,6 +19,7 @@ import {
   nkeyAuthenticator,
   type NatsConnection,
 } from 'nats';
+import { nodeServices } from './access.js';
 import type { BusMetrics } from './bus-metrics.js';
 import { StreamEnd } from './stream-end.js';
 import { eventSubject, inboxPrefix, methodSubject } from './subjects.js';
@@ -282,9 +283,13 @@ export class Bus {
     return () => this.#reconnectListeners.delete(listener);
   }
 
-  /** Every service that answers on this node's bus within 300 ms. */
+  /** Every service of the node that answers: returns once all have, or after a second. */
   async listServices(): Promise<ServiceListing[]> {
-    const client = this.connection.services.client({ strategy: RequestStrategy.JitterTimer, maxWait: 300 });
+    const client = this.connection.services.client({
+      strategy: RequestStrategy.Count,
+      maxMessages: nodeServices.length,
+      maxWait: 1_000,
+    });
     const found: ServiceListing[] = [];
     for await (const info of await client.info())
       found.push({ name: info.name, version: info.version, metadata: info.metadata ?? {} });
