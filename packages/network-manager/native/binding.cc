@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "core/conntrack.h"
 #include "core/kernel_thread.h"
 #include "core/nft.h"
 #include "core/ports.h"
@@ -106,6 +107,7 @@ class NetworkAddon : public Napi::Addon<NetworkAddon> {
                              InstanceMethod("writeSysctls", &NetworkAddon::WriteSysctls),
                              InstanceMethod("shareDirectory", &NetworkAddon::ShareDirectory),
                              InstanceMethod("releaseDirectory", &NetworkAddon::ReleaseDirectory),
+                             InstanceMethod("cutConnections", &NetworkAddon::CutConnections),
                              InstanceMethod("runNft", &NetworkAddon::RunNft),
                              InstanceMethod("probePort", &NetworkAddon::ProbePort),
                          });
@@ -281,6 +283,12 @@ class NetworkAddon : public Napi::Addon<NetworkAddon> {
     std::string path = info[0].As<Napi::String>();
     return SubmitHost<Done>(
         info.Env(), quick_, "gantry-net", [path](Host&) { return release_directory(path); }, Nothing);
+  }
+
+  Napi::Value CutConnections(const Napi::CallbackInfo& info) {
+    uint32_t address = htonl(info[0].As<Napi::Number>().Uint32Value());
+    return SubmitHost<Done>(
+        info.Env(), reaper_, "gantry-net-reap", [address](Host&) { return cut_connections(address); }, Nothing);
   }
 
   Napi::Value RunNft(const Napi::CallbackInfo& info) {

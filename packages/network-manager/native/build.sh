@@ -1,10 +1,10 @@
 #!/bin/sh
-# Builds the addon into <root>/build/native/network-manager.node.
+# Builds the addon into GANTRY_NATIVE_DIR, or <root>/build/native. GANTRY_NATIVE_FLAGS: more compiler flags (sanitizers).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
-out="$root/build/native"
-objects="$here/../build/native"
+out="${GANTRY_NATIVE_DIR:-$root/build/native}"
+objects="$out/.network-manager"
 mkdir -p "$out" "$objects"
 
 flags="-std=c++20 -O2 -fPIC -Wall -Wextra -Werror -fvisibility=hidden ${GANTRY_NATIVE_FLAGS:-}"

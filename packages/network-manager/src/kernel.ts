@@ -85,6 +85,8 @@ export interface Kernel {
   shareDirectory(path: string): Promise<null>;
   /** Undoes shareDirectory. */
   releaseDirectory(path: string): Promise<null>;
+  /** Forgets the connections to a container's address. */
+  cutConnections(address: Address): Promise<null>;
   /** One nftables transaction; answers what it prints. */
   runNft(commands: string, json: boolean): Promise<string>;
   /** Null when the port can be bound, else the name of the errno. */

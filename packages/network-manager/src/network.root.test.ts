@@ -166,6 +166,23 @@ test("a container reaches the host's services but not Gantry's own ports", { ski
   });
 });
 
+test(
+  'a client that keeps its port reaches the next container behind a published port',
+  { skip: needsRoot },
+  async () => {
+    await TestHost.with({}, async (host) => {
+      const ports = [{ hostPort: 5353, containerPort: 53, protocol: 'udp' }];
+      const first = await host.attach({ ports });
+      await host.serve(first.net, 'udp', 53);
+      assert.equal(await host.askPeer(host.outside, '192.0.2.1', 5353, 'udp', 33_333), '192.0.2.2');
+      await host.call('DetachSandbox', { containerId: first.containerId });
+      const second = await host.attach({ ports });
+      await host.serve(second.net, 'udp', 53);
+      assert.equal(await host.askPeer(host.outside, '192.0.2.1', 5353, 'udp', 33_333), '192.0.2.2');
+    });
+  },
+);
+
 test('the host forwards for its containers and stays no router for others', { skip: needsRoot }, async () => {
   await TestHost.with({}, async (host) => {
     const one = await host.attach();

@@ -88,6 +88,7 @@ export class NodeNetwork {
       ports: this.ports,
       names: this.names,
       repair: () => this.check(),
+      warn,
       observeAttach: observer.attached.bind(observer),
     });
   }

@@ -35,6 +35,7 @@ export interface SandboxManagerParts {
   readonly names: NameTable;
   /** Brings bridge and rules back; used when making a sandbox fails. */
   readonly repair: () => Promise<unknown>;
+  readonly warn: (fields: Record<string, unknown>, message: string) => void;
   readonly observeAttach: (source: SandboxSource, seconds: number) => void;
 }
 
@@ -270,8 +271,12 @@ export class SandboxManager {
   }
 
   async #unpublish(record: SandboxRecord): Promise<void> {
-    const { firewall, ports } = this.#parts;
+    const { firewall, ports, kernel, warn } = this.#parts;
     await firewall.unpublish(forwardsOf(record));
+    // In the background: the rule is gone, and new connections with it.
+    kernel.cutConnections(record.address).catch((error: unknown) => {
+      warn({ err: error, sandbox: record.id }, 'connections to a container cannot be cut');
+    });
     ports.release(record.ports);
     this.#update({ ...(this.#sandboxes.get(record.id) ?? record), ports: [] });
   }

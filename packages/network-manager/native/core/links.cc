@@ -88,7 +88,10 @@ Link read_link(const nlmsghdr* header) {
 
 Result<std::vector<Link>> list_links(NetlinkSocket& socket) {
   std::vector<Link> links;
-  auto listed = socket.dump(RTM_GETLINK, [&](const nlmsghdr* header) {
+  NetlinkBatch question;
+  begin_link(question, RTM_GETLINK, NLM_F_DUMP, 0, 0, "list links");
+  question.end();
+  auto listed = socket.dump(question, [&](const nlmsghdr* header) {
     if (header->nlmsg_type == RTM_NEWLINK) links.push_back(read_link(header));
   });
   if (!listed.ok()) return listed.error();

@@ -56,9 +56,9 @@ void NetlinkBatch::end() {
   std::memcpy(buffer_.data() + offset + offsetof(nlmsghdr, nlmsg_len), &length, sizeof length);
 }
 
-Result<NetlinkSocket> NetlinkSocket::open() {
-  UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
-  if (!fd) return system_error("socket(NETLINK_ROUTE)");
+Result<NetlinkSocket> NetlinkSocket::open(int protocol) {
+  UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
+  if (!fd) return system_error("socket(AF_NETLINK)");
   // Extended acknowledgements carry the kernel's own sentence about what it refused.
   int on = 1;
   ::setsockopt(fd.get(), SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
@@ -123,25 +123,22 @@ Status NetlinkSocket::run(NetlinkBatch& batch) {
   return Done{};
 }
 
-Status NetlinkSocket::dump(uint16_t type, const std::function<void(const nlmsghdr*)>& each) {
-  struct {
-    nlmsghdr header;
-    ifinfomsg info;
-  } request{};
-  request.header.nlmsg_len = sizeof request;
-  request.header.nlmsg_type = type;
-  request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-  request.header.nlmsg_seq = sequence_++;
-  if (retry([&] { return ::send(fd_.get(), &request, sizeof request, 0); }) < 0) return system_error("send rtnetlink dump");
+Status NetlinkSocket::dump(NetlinkBatch& request, const std::function<void(const nlmsghdr*)>& each) {
+  const std::string& stage = request.messages_.front().stage;
+  uint32_t sequence = sequence_++;
+  std::memcpy(request.buffer_.data() + offsetof(nlmsghdr, nlmsg_seq), &sequence, sizeof sequence);
+  if (retry([&] { return ::send(fd_.get(), request.buffer_.data(), request.buffer_.size(), 0); }) < 0) return system_error("send: " + stage);
   for (;;) {
     auto size = retry([&] { return ::recv(fd_.get(), answer_.data(), answer_.size(), 0); });
-    if (size < 0) return system_error("answer of rtnetlink dump");
+    if (size < 0) return system_error("answer: " + stage);
     auto left = static_cast<unsigned>(size);
     for (auto* header = reinterpret_cast<nlmsghdr*>(answer_.data()); NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
-      if (header->nlmsg_seq != request.header.nlmsg_seq) continue;
+      if (header->nlmsg_seq != sequence) continue;
       if (header->nlmsg_type == NLMSG_DONE) return Done{};
       if (header->nlmsg_type == NLMSG_ERROR) {
-        return SysError{"rtnetlink dump", -reinterpret_cast<nlmsgerr*>(NLMSG_DATA(header))->error, {}, {}};
+        int number = -reinterpret_cast<nlmsgerr*>(NLMSG_DATA(header))->error;
+        if (number != 0) return SysError{stage, number, {}, kernel_sentence(header)};
+        continue;
       }
       each(header);
     }

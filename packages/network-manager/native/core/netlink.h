@@ -1,4 +1,4 @@
-// rtnetlink requests built into one buffer, sent at once, and answered one acknowledgement each.
+// Netlink requests built into one buffer, sent at once, and answered one acknowledgement each.
 #pragma once
 
 #include <linux/netlink.h>
@@ -48,16 +48,16 @@ class NetlinkBatch {
   std::vector<Message> messages_;
 };
 
-// A route socket of the network namespace in which the opening thread stood.
+// A socket of the network namespace in which the opening thread stood.
 class NetlinkSocket {
  public:
-  static Result<NetlinkSocket> open();
+  static Result<NetlinkSocket> open(int protocol = NETLINK_ROUTE);
 
   // Sends the batch and waits for every acknowledgement; the first refusal is the answer. The rest is still carried out.
   Status run(NetlinkBatch& batch);
 
-  // Sends one dump request and hands every answering message over.
-  Status dump(uint16_t type, const std::function<void(const nlmsghdr*)>& each);
+  // Sends a batch of one message, begun with NLM_F_DUMP, and hands every answering message over.
+  Status dump(NetlinkBatch& request, const std::function<void(const nlmsghdr*)>& each);
 
   // The index of an interface, 0 when there is none of that name.
   int index_of(const std::string& name) const;

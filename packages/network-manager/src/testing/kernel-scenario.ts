@@ -66,8 +66,16 @@ await expectRefusal({ ...planFor(1), directory: join(directory, 'missing') }, 'E
 await expectRefusal(planFor(1, { idCount: 0 }), 'EINVAL', /^write$/);
 await expectRefusal(planFor(1, { sysctls: [{ path: 'net/ipv4/no_such', value: '1' }] }), 'ENOENT', /sysctl/);
 await expectRefusal(planFor(1, { interface: { ...whole, bridgeIndex: 9_999 } }), 'EINVAL', /veth/);
-await expectRefusal(planFor(1, { interface: { ...whole, hostName: 'a name that is far too long' } }), 'ERANGE', /veth/);
-await expectRefusal(planFor(1, { interface: { ...whole, gateway: 0x01020304 } }), 'ENETUNREACH', /default route/);
+await expectRefusal(
+  planFor(1, { interface: { ...whole, hostName: 'a name that is far too long' } }),
+  'ERANGE',
+  /veth/,
+);
+await expectRefusal(
+  planFor(1, { interface: { ...whole, gateway: 0x01020304 } }),
+  'ENETUNREACH',
+  /default route/,
+);
 assert.deepEqual(await linkNames(), [], 'what was refused left no link');
 assert.equal(mounts(), 0, 'nor a mount');
 assert.deepEqual(readdirSync(join(directory, '1')), [], 'nor a file');
@@ -82,9 +90,25 @@ await kernel.deleteLinks(['kt-none'], group);
 await kernel.attachLinks(['kt-none'], bridgeIndex);
 await kernel.setHairpin(['kt-none', 'kt-1']);
 
-for (const wrong of [undefined, null, 1, 'text', {}, { directory: 1 }, { ...planFor(3), interface: {} }, { ...planFor(3), sysctls: 7 }])
+for (const wrong of [
+  undefined,
+  null,
+  1,
+  'text',
+  {},
+  { directory: 1 },
+  { ...planFor(3), interface: {} },
+  { ...planFor(3), sysctls: 7 },
+])
   assert.throws(() => void kernel.makeSandbox(wrong as unknown as SandboxPlan), Error);
-for (const name of ['destroySandboxes', 'deleteLinks', 'attachLinks', 'setHairpin', 'listLinksInside', 'runNft'] as const)
+for (const name of [
+  'destroySandboxes',
+  'deleteLinks',
+  'attachLinks',
+  'setHairpin',
+  'listLinksInside',
+  'runNft',
+] as const)
   assert.throws(() => (kernel[name] as unknown as (value: unknown) => unknown)(7), Error, name);
 assert.throws(() => void kernel.ensureBridge({ ...bridge, mac: new Uint8Array(5) }), /6 bytes/);
 

@@ -195,11 +195,18 @@ export class TestHost {
     address: string,
     port: number,
     protocol: 'tcp' | 'udp' = 'tcp',
+    ownPort = 0,
   ): Promise<string | undefined> {
     const path = namespace.startsWith('/') ? namespace : `/run/netns/${namespace}`;
     const command =
       protocol === 'udp'
-        ? [process.execPath, fileURLToPath(new URL('./ask-udp.js', import.meta.url)), address, String(port)]
+        ? [
+            process.execPath,
+            fileURLToPath(new URL('./ask-udp.js', import.meta.url)),
+            address,
+            String(port),
+            String(ownPort),
+          ]
         : ['sh', '-c', `echo hello | busybox nc -w 1 ${address} ${port}`];
     const child = spawn('nsenter', [`--net=${path}`, ...command], { stdio: ['ignore', 'pipe', 'ignore'] });
     let text = '';
