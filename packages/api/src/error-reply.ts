@@ -1,5 +1,6 @@
 import { GantryError, asGantryError, type ErrorCode } from '@gantry/protocol';
-import type { FastifyError, FastifySchemaValidationError } from 'fastify';
+import type { ErrorObject } from 'ajv';
+import type { FastifyError } from 'fastify';
 
 /** The body of every failed answer, and of the `error` line or frame that ends a broken stream. */
 export interface ErrorReply {
@@ -53,7 +54,7 @@ const partNames: Readonly<Record<string, string>> = {
 };
 
 /** One sentence for the first thing a schema refused: names the key, not the schema. */
-export function describeRefusal(errors: readonly FastifySchemaValidationError[], part: string): string {
+export function describeRefusal(errors: readonly ErrorObject[], part: string): string {
   const [first] = errors;
   const whole = partNames[part] ?? part;
   if (first === undefined) return `${whole} is not valid`;
@@ -66,12 +67,14 @@ export function describeRefusal(errors: readonly FastifySchemaValidationError[],
   const where = path === '' ? whole : `"${path}"`;
   switch (first.keyword) {
     case 'additionalProperties':
-      return `unknown key "${path === '' ? '' : `${path}.`}${String(first.params['additionalProperty'])}" in ${whole}`;
+      return `unknown key "${path === '' ? '' : `${path}.`}${String(paramsOf(first)['additionalProperty'])}" in ${whole}`;
     case 'required':
-      return `${where} lacks "${String(first.params['missingProperty'])}"`;
+      return `${where} lacks "${String(paramsOf(first)['missingProperty'])}"`;
     case 'enum':
-      return `${where} must be one of ${(first.params['allowedValues'] as string[]).map((one) => JSON.stringify(one)).join(', ')}`;
+      return `${where} must be one of ${(paramsOf(first)['allowedValues'] as string[]).map((one) => JSON.stringify(one)).join(', ')}`;
     default:
       return `${where} ${first.message ?? 'is not valid'}`;
   }
 }
+
+const paramsOf = (error: ErrorObject): Record<string, unknown> => error.params as Record<string, unknown>;

@@ -36,9 +36,10 @@ export function createLogEncoder(
 const lineFeed = 0x0a;
 const empty = Buffer.alloc(0);
 
-/** RFC 3339 with nine digits, as docker's. A number holds the time to about a quarter of a microsecond. */
+/** RFC 3339 with nine digits, as docker's; the last three are zero, since a number does not hold them. */
 export function formatNanos(unixNanos: number): string {
-  const seconds = Math.floor(unixNanos / 1e9);
-  const nanos = String(Math.floor(unixNanos - seconds * 1e9)).padStart(9, '0');
-  return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${nanos}Z`;
+  const micros = Math.round(unixNanos / 1e3);
+  const seconds = Math.floor(micros / 1e6);
+  const fraction = String(micros - seconds * 1e6).padStart(6, '0');
+  return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${fraction}000Z`;
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import swagger from '@fastify/swagger';
 import type { Bus, ServiceKit } from '@gantry/bus';
 import { GantryError } from '@gantry/protocol';
-import { Ajv } from 'ajv';
+import { Ajv, type ValidateFunction } from 'ajv';
 import fastify, { type FastifyInstance } from 'fastify';
 import { describeRefusal, errorReply, statusOf, toGantryError } from './error-reply.js';
 import type { StreamKit } from './http-stream.js';
@@ -34,7 +34,6 @@ export async function createApplication(parts: ApiParts): Promise<FastifyInstanc
     bodyLimit: bodyLimitBytes,
     forceCloseConnections: 'idle',
     genReqId: (request) => requestIdOf(request.headers['x-request-id']),
-    schemaErrorFormatter: (errors, part) => new Error(describeRefusal(errors, part)),
     routerOptions: { maxParamLength: 1024 },
   });
   validateStrictly(app);
@@ -65,13 +64,25 @@ export async function createApplication(parts: ApiParts): Promise<FastifyInstanc
 const requestIdOf = (given: string | string[] | undefined): string =>
   typeof given === 'string' && /^[\w-]{1,64}$/.test(given) ? given : randomUUID();
 
-/** Bodies are taken as they are; the text of a query is read as the type its schema names. */
+/**
+ * Bodies are taken as they are; the text of a query is read as the type its schema names. Most routes of most nodes are
+ * never called: a schema is compiled when the first request needs it.
+ */
 function validateStrictly(app: FastifyInstance): void {
   const strict = new Ajv({ strict: false });
   const coercing = new Ajv({ strict: false, coerceTypes: 'array' });
-  app.setValidatorCompiler<Record<string, unknown>>(({ schema, httpPart }) =>
-    (httpPart === 'body' ? strict : coercing).compile(schema),
-  );
+  app.setValidatorCompiler<Record<string, unknown>>(({ schema, httpPart = '' }) => {
+    let validate: ValidateFunction | undefined;
+    return (value: unknown) => {
+      validate ??= (httpPart === 'body' ? strict : coercing).compile(schema);
+      if (validate(value)) return { value };
+      return {
+        error: Object.assign(new Error(describeRefusal(validate.errors ?? [], httpPart)), {
+          statusCode: 400,
+        }),
+      };
+    };
+  });
   // No body says the same as an empty one.
   app.addHook('preValidation', (request, _reply, done) => {
     if (request.routeOptions.schema?.body !== undefined) request.body ??= {};

@@ -4,13 +4,15 @@ import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { GantryError, type common } from '@gantry/protocol';
+import { GantryError, isGantryError, type common } from '@gantry/protocol';
 
 const namePrefix = 'load-';
 
 /** An archive on its way from a client to the image store. */
 export interface SpooledFile {
   readonly handle: common.KernelHandle;
+  /** Failures name the file; the client knows it as the archive it has sent. */
+  rename<T>(messages: AsyncIterable<T>): AsyncIterable<T>;
   readonly bytes: number;
   /** Removes what the image store has not removed itself. */
   discard(): Promise<void>;
@@ -38,10 +40,28 @@ export async function spoolBody(
       signal,
     });
     const { dev: device, ino: inode, size: bytes } = await stat(path);
-    return { handle: { path, device, inode }, bytes, discard };
+    return {
+      handle: { path, device, inode },
+      bytes,
+      discard,
+      rename: (messages) => withoutPath(messages, path),
+    };
   } catch (error) {
     await discard();
     throw describeFailure(error, directory);
+  }
+}
+
+async function* withoutPath<T>(messages: AsyncIterable<T>, path: string): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    if (!isGantryError(error)) throw error;
+    const { code, operation, retryable } = error;
+    const message = error.message
+      .replaceAll(`archive ${path}`, 'the archive')
+      .replaceAll(path, 'the archive');
+    throw new GantryError({ code, operation, retryable, message, object: 'archive', cause: error });
   }
 }
 

@@ -129,11 +129,13 @@ export function imageRoutes(app: FastifyInstance, { bus, streams, metrics, spool
           streams,
           reply,
           'LoadImage',
-          (signal) =>
-            callerOf(bus, request).open(
-              methods.LoadImage,
-              { source: file.handle, removeSource: true },
-              signal,
+          async (signal) =>
+            file.rename(
+              await callerOf(bus, request).open(
+                methods.LoadImage,
+                { source: file.handle, removeSource: true },
+                signal,
+              ),
             ),
           jsonLines(progressLine),
         );
