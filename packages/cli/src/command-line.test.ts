@@ -80,7 +80,7 @@ test('a program that is not there is 127, one that may not be executed 126, what
 test('a missing image is pulled; one that no registry has is one sentence', async () => {
   const pulled = await gantry.run(['run', '--rm', 'registry/app:2', 'echo', 'hi']);
   assert.deepEqual([pulled.exitCode, pulled.stdout], [0, 'hi\n']);
-  assert.match(pulled.stderr, /image registry\/app:2 is not here: pulling it\n.*Pull complete/);
+  assert.match(pulled.stderr, /image registry\/app:2 is not here: pulling it\n.*Complete/);
   const gone = await gantry.run(['run', 'gone:1']);
   assert.match(gone.stderr, /gantry run: the registry has no image gone:1\n$/);
   const late = await gantry.run(['pull', 'broken/app:1']);
@@ -181,6 +181,18 @@ test('a detached container is listed, inspected, logged, executed in, stopped an
   assert.equal((await waiting.finished).stdout, '143\n');
   assert.equal((await gantry.run(['rm', 'web', 'nobody'])).exitCode, 1);
   assert.equal((await gantry.run(['ps', '-aq'])).stdout, '');
+});
+
+test('start can attach, and ends with the exit code', async () => {
+  await gantry.run(['create', '--name', 'later', '-i', 'demo:1', 'cat']);
+  assert.deepEqual(await gantry.run(['start', '-ai', 'later'], 'typed'), {
+    exitCode: 0,
+    stdout: 'typed',
+    stderr: '',
+  });
+  await gantry.run(['create', '--name', 'failing', 'demo:1', 'fail', '6']);
+  assert.equal((await gantry.run(['start', '-a', 'failing'])).exitCode, 6);
+  assert.equal((await gantry.run(['start', 'failing'])).stdout, 'failing\n');
 });
 
 test('a thing that is not there is one sentence with its name, exit code 1', async () => {

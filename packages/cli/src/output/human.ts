@@ -42,11 +42,12 @@ export const humanAge = (unixMs: number, nowMs = Date.now()): string =>
 export const humanTime = (unixMs: number): string =>
   `${new Date(unixMs).toISOString().slice(0, 19).replace('T', ' ')} +0000 UTC`;
 
-/** RFC 3339 with nine digits. */
+/** RFC 3339 with nine digits; the last three are zero, since a number does not hold them. */
 export function formatNanos(unixNanos: number): string {
-  const seconds = Math.floor(unixNanos / 1e9);
-  const nanos = String(Math.floor(unixNanos - seconds * 1e9)).padStart(9, '0');
-  return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${nanos}Z`;
+  const micros = Math.round(unixNanos / 1e3);
+  const seconds = Math.floor(micros / 1e6);
+  const fraction = String(micros - seconds * 1e6).padStart(6, '0');
+  return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${fraction}000Z`;
 }
 
 /** Twelve digits, as docker's tables; "sha256:" goes. */

@@ -19,7 +19,7 @@ const words: Readonly<Record<string, string>> = {
   waiting: 'Waiting',
   downloading: 'Downloading',
   extracting: 'Extracting',
-  done: 'Pull complete',
+  done: 'Complete',
   exists: 'Already exists',
 };
 

@@ -30,13 +30,15 @@ export function configureDown(command: Command, context: () => Context): void {
 
 async function up(context: Context, settings: string[], detach: boolean): Promise<void> {
   refuseUnlessRoot('start');
-  const exitCode = await runGantryd([
-    ...(detach ? ['--detach'] : []),
-    ...runDirectoryOf(context, settings),
-    ...settings,
-  ]);
+  const flags = [...runDirectoryOf(context, settings), ...settings];
+  if (!detach) {
+    // gantryd takes our place: Ctrl-C, exit code and memory are its own.
+    const gantryd = findGantryd();
+    process.execve?.(gantryd, [gantryd, ...flags], process.env);
+    throw new ExitWith(await runGantryd(flags));
+  }
+  const exitCode = await runGantryd(['--detach', ...flags]);
   if (exitCode !== 0) throw new ExitWith(exitCode);
-  if (!detach) return;
   const facts = readFacts(directoryIn(settings) ?? context.runDirectory);
   print(`gantry is up: unix://${facts.socketPath}${facts.nodeId === '' ? '' : `, node ${facts.nodeId}`}`);
 }

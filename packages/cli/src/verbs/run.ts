@@ -186,12 +186,13 @@ export async function start(client: Client, id: string, forget?: () => Promise<v
   }
 }
 
+/** 127: no such program; 126: it may not be executed; 125: the rest. */
 export function startFailureCode({ code, message }: ApiFailure): number {
-  if (!/exec|program|command|start/i.test(message)) return 125;
-  if (/no such file or directory|not found|ENOENT/i.test(message)) return 127;
+  if (!/\b(exec|program|command)\b/i.test(message)) return 125;
+  if (/is not in the container|no such file or directory|not found|ENOENT/i.test(message)) return 127;
   if (
     code === 'permission_denied' ||
-    /permission denied|exec format error|is a directory|EACCES|ENOEXEC/i.test(message)
+    /cannot be executed|permission denied|exec format|is a directory|EACCES|ENOEXEC/i.test(message)
   )
     return 126;
   return 125;
