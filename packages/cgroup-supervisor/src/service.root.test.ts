@@ -155,7 +155,7 @@ describe('the service on the bus', { skip: needsRoot }, () => {
       name: 'greedy',
       image: 'busybox:1',
     });
-    const child = spawn('sh', ['-c', 'read go; head -c 50M /dev/zero | tail -c 50M > /dev/null'], {
+    const child = spawn('sh', ['-c', 'read go; dd if=/dev/zero of=/dev/null bs=50M count=1 2>/dev/null'], {
       stdio: ['pipe', 'ignore', 'ignore'],
     });
     for (const { directory: handle } of made?.paths ?? [])
