@@ -219,7 +219,7 @@ test('containers find each other by name, in any case, and back', { skip: needsR
     assert.match(lookup('renamed'), new RegExp(one.ipAddress.replaceAll('.', '\\.')));
     assert.doesNotMatch(lookup('web'), new RegExp(one.ipAddress.replaceAll('.', '\\.')));
     assert.equal(
-      host.tryRun(host.outside, 'busybox', 'nslookup', 'renamed', '192.0.2.1'),
+      host.tryRun(host.outside, 'timeout', '1', 'busybox', 'nslookup', 'renamed', '192.0.2.1'),
       undefined,
       'nobody outside is answered',
     );
