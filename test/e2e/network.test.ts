@@ -64,8 +64,6 @@ describeOnNode(
           testImage,
           'wget',
           '-q',
-          '-T',
-          '3',
           '-O',
           '-',
           'http://192.0.2.1:8080/',

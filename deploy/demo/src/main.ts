@@ -48,6 +48,8 @@ async function tour(node: DemoNode): Promise<void> {
   await show(
     'A web server with limits and a published port',
     ...['run', '-d', '--name', 'web', '--memory', '64m', '--cpus', '0.5', '--pids-limit', '32'],
+    // As process 1 busybox httpd does not hear SIGTERM, and it has nothing to tidy up.
+    ...['--stop-timeout', '1'],
     ...['-p', `${publishedPort}:80`, image],
   );
   print(`\n${bold(`The page, from this machine: http://127.0.0.1:${publishedPort}/`)}`);

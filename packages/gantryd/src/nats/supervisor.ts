@@ -45,6 +45,8 @@ export class NatsSupervisor {
   readonly #stopping = new AbortController();
   #server: ProcessIdentity | undefined;
   #watch: Promise<void> | undefined;
+  /** Resolves when a server that is our child has been waited for: else its zombie would outlive us. */
+  #reaped: Promise<void> = Promise.resolve();
 
   private constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -73,6 +75,7 @@ export class NatsSupervisor {
       await endServer(server);
       server = findServer(this.#options.paths.config);
     }
+    await Promise.race([this.#reaped, sleep(1_000, undefined, { ref: false })]);
   }
 
   /** Takes over a server left by an earlier gantryd, when it is the one we would start. */
@@ -112,6 +115,7 @@ export class NatsSupervisor {
       env: { PATH: searchPath(), GOGC: '50', GOMEMLIMIT: '64MiB' },
     });
     child.unref();
+    this.#reaped = new Promise((resolve) => child.once('exit', () => resolve()));
     const failed = new Promise<never>((_resolve, reject) => {
       child.once('error', (cause) => {
         reject(launchFailed(`nats-server cannot be started: ${cause.message}`, cause));
