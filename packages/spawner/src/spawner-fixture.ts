@@ -104,7 +104,7 @@ export function specOf(args: readonly string[], more: Partial<RuntimeSpec> = {},
     hostname: 'box',
     mounts: KERNEL_MOUNTS,
     ...more,
-    linux: { namespaces, maskedPaths: ['/proc/kcore', '/proc/acpi', '/sys/firmware'], readonlyPaths: ['/proc/sys', '/proc/bus'], ...more.linux },
+    linux: { namespaces, maskedPaths: ['/proc/interrupts', '/proc/fs', '/proc/not-there', '/sys/firmware'], readonlyPaths: ['/proc/sys', '/proc/bus'], ...more.linux },
   };
 }
 

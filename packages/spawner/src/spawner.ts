@@ -63,6 +63,7 @@ export class Spawner {
   readonly #bootId = readBootId();
   readonly #queue = new KeyedQueue();
   readonly #containers = new Map<string, Container>();
+  #left = false;
 
   constructor(options: SpawnerOptions) {
     this.#options = options;
@@ -114,6 +115,8 @@ export class Spawner {
 
   /** Lets go of all shims; containers and shims go on. */
   leave(): void {
+    if (this.#left) return;
+    this.#left = true;
     for (const { main, execs } of this.#containers.values()) {
       main.leave();
       for (const exec of execs.values()) exec.leave();

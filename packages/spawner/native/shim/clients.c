@@ -8,18 +8,29 @@
 
 #include "kernel.h"
 
-enum { HEADER = sizeof(struct frame_header), SOCKET_BUFFER = 256 * 1024 };
+enum {
+  HEADER = sizeof(struct frame_header),
+  SOCKET_BUFFER = 256 * 1024,
+  // The process may wait this long for a client that takes nothing; then the client is cut off.
+  STALL_MILLISECONDS = 250,
+  LOSSLESS_STALL_MILLISECONDS = 30000,
+};
 
-// Buffers are only touched, and so only cost memory, while something is in them.
 struct client {
   int fd;  // -1: free
   bool greeted, watching, output, input, lossless, moved, exit_sent;
+  int64_t stall_end;
   size_t in_length, out_at, out_length;
-  unsigned char inbox[HEADER + LARGEST_INPUT_FRAME];
-  unsigned char outbox[HEADER + STREAM_CHUNK];
 };
 
 static struct client clients[MAX_CLIENTS];
+// Apart from the clients, so that a buffer costs memory only once something was in it.
+static unsigned char inboxes[MAX_CLIENTS][HEADER + LARGEST_INPUT_FRAME];
+// The rests of one chunk of each stream, and small answers: no more is ever pending (see clients_stalled_until).
+static unsigned char outboxes[MAX_CLIENTS][2 * (HEADER + STREAM_CHUNK) + 256];
+
+static unsigned char *inbox_of(const struct client *client) { return inboxes[client - clients]; }
+static unsigned char *outbox_of(const struct client *client) { return outboxes[client - clients]; }
 static struct serving *serving;
 static int input_fd = -1;
 static int stdin_waiting = -1;  // index of the client whose STDIN frame the process has not taken yet
@@ -55,22 +66,23 @@ static void adopt(int fd, bool greeted) {
   client->fd = fd;
   client->greeted = greeted;
   client->watching = client->output = client->input = client->lossless = client->moved = client->exit_sent = false;
+  client->stall_end = 0;
 }
 
 static void flush(struct client *client) {
   while (client->fd >= 0 && client->out_at < client->out_length) {
-    ssize_t sent = send(client->fd, client->outbox + client->out_at, client->out_length - client->out_at, MSG_NOSIGNAL);
+    ssize_t sent = send(client->fd, outbox_of(client) + client->out_at, client->out_length - client->out_at, MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0 && errno == EAGAIN) return;
     if (sent < 0) return drop(client);
     client->out_at += (size_t)sent;
-    client->moved = true;
   }
+  client->moved = true;
   client->out_at = client->out_length = 0;
 }
 
-// The kernel's socket buffer is the client's queue; only the rest of one frame is ever kept here. Small answers that come while
-// such a rest is kept go behind it when they fit.
+// The kernel's socket buffer is the client's queue; what it does not take at once is kept here, and
+// until that is gone nothing more is read from the process.
 static void send_frame(struct client *client, uint16_t kind, const void *data, size_t length) {
   if (client->fd < 0) return;
   struct frame_header header = {(uint32_t)length, kind, 0};
@@ -86,8 +98,8 @@ static void send_frame(struct client *client, uint16_t kind, const void *data, s
     if (sent == HEADER + length) return;
   }
   size_t rest = HEADER + length - sent;
-  if (client->out_length + rest > sizeof client->outbox) return drop(client);
-  unsigned char *at = client->outbox + client->out_length;
+  if (client->out_length + rest > sizeof outboxes[0]) return drop(client);
+  unsigned char *at = outbox_of(client) + client->out_length;
   size_t header_left = sent < HEADER ? HEADER - sent : 0;
   memcpy(at, (unsigned char *)&header + (HEADER - header_left), header_left);
   size_t data_sent = sent > HEADER ? sent - HEADER : 0;
@@ -143,11 +155,7 @@ void clients_accept(void) {
 
 void clients_output(uint16_t frame, const char *data, size_t length) {
   for (struct client *client = clients; client < clients + MAX_CLIENTS; client++) {
-    if (client->fd < 0 || !client->output) continue;
-    if (client->out_length > 0 && !client->lossless)
-      drop(client);
-    else
-      send_frame(client, frame, data, length);
+    if (client->fd >= 0 && client->output) send_frame(client, frame, data, length);
   }
 }
 
@@ -168,24 +176,22 @@ void clients_process_gone(void) {
   stdin_waiting = -1;
 }
 
-bool clients_stall(void) {
-  for (struct client *client = clients; client < clients + MAX_CLIENTS; client++)
-    if (client->fd >= 0 && client->output && client->lossless && client->out_length > 0) return true;
-  return false;
-}
-
-bool clients_progress(void) {
-  bool moved = false;
+int64_t clients_stalled_until(int64_t now) {
+  int64_t earliest = 0;
   for (struct client *client = clients; client < clients + MAX_CLIENTS; client++) {
-    moved |= client->moved;
+    if (client->fd < 0 || !client->output || client->out_length == 0) {
+      client->stall_end = 0;
+      continue;
+    }
+    if (client->stall_end == 0 || client->moved)
+      client->stall_end = now + (client->lossless ? LOSSLESS_STALL_MILLISECONDS : STALL_MILLISECONDS);
     client->moved = false;
+    if (now >= client->stall_end)
+      drop(client);
+    else if (earliest == 0 || client->stall_end < earliest)
+      earliest = client->stall_end;
   }
-  return moved;
-}
-
-void clients_drop_stalled(void) {
-  for (struct client *client = clients; client < clients + MAX_CLIENTS; client++)
-    if (client->fd >= 0 && client->output && client->lossless && client->out_length > 0) drop(client);
+  return earliest;
 }
 
 bool clients_pending(void) {
@@ -257,7 +263,7 @@ static bool handle_frame(struct client *client, struct frame_header *header, uns
       if (whole) break;
       client->in_length -= header->length - length;
       header->length = (uint32_t)length;
-      memcpy(client->inbox, header, HEADER);
+      memcpy(inbox_of(client), header, HEADER);
       stdin_waiting = (int)(client - clients);
       return false;
     }
@@ -288,19 +294,19 @@ static bool handle_frame(struct client *client, struct frame_header *header, uns
 static void handle_inbox(struct client *client) {
   while (client->fd >= 0 && client->in_length >= HEADER) {
     struct frame_header header;
-    memcpy(&header, client->inbox, HEADER);
+    memcpy(&header, inbox_of(client), HEADER);
     if (header.length > LARGEST_INPUT_FRAME) return drop(client);
     if (client->in_length < HEADER + header.length) return;
     size_t whole = HEADER + header.length;
-    if (!handle_frame(client, &header, client->inbox + HEADER) || client->fd < 0) return;
+    if (!handle_frame(client, &header, inbox_of(client) + HEADER) || client->fd < 0) return;
     client->in_length -= whole;
-    memmove(client->inbox, client->inbox + whole, client->in_length);
+    memmove(inbox_of(client), inbox_of(client) + whole, client->in_length);
   }
 }
 
 static void receive(struct client *client) {
   ssize_t got;
-  do got = recv(client->fd, client->inbox + client->in_length, sizeof client->inbox - client->in_length, 0);
+  do got = recv(client->fd, inbox_of(client) + client->in_length, sizeof inboxes[0] - client->in_length, 0);
   while (got < 0 && errno == EINTR);
   if (got < 0 && errno == EAGAIN) return;
   if (got <= 0) return drop(client);

@@ -11,15 +11,13 @@ enum { MAX_CLIENTS = 16, CLIENT_POLLS = MAX_CLIENTS + 1 };
 void clients_start(struct serving *serving);
 void clients_accept(void);
 
-// Output goes to all attached; a client that is behind is cut off, or marked as stalling when it is lossless.
+// Output goes to all attached. Not to be called while one of them is stalled.
 void clients_output(uint16_t frame, const char *data, size_t length);
 void clients_exit(const struct exit_facts *facts, bool to_attached);
 void clients_process_gone(void);
 
-bool clients_stall(void);
-// True when a stalling client took something since the last call.
-bool clients_progress(void);
-void clients_drop_stalled(void);
+// 0, or the time at which the client that has been behind for the longest is to be cut off; until then no output may be read.
+int64_t clients_stalled_until(int64_t now);
 bool clients_pending(void);
 void clients_flush(void);
 

@@ -164,7 +164,7 @@ void log_stream(struct stream *stream, bool all) {
   if (all && at < stream->length) {
     log_line(stream->name, stream->buffer + at, stream->length - at);
     at = stream->length;
-  } else if (at == 0 && stream->length == sizeof stream->buffer) {
+  } else if (at == 0 && stream->length == STREAM_CHUNK) {
     at = cut_whole_characters(stream->buffer, stream->length);
     log_line(stream->name, stream->buffer, at);
   }

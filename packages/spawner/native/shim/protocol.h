@@ -38,7 +38,7 @@ enum frame_kind {
 enum attach_flag {
   ATTACH_STDIN = 1 << 0,
   ATTACH_OUTPUT = 1 << 1,
-  // The process waits for this client as it would for a slow terminal (up to STALL_SECONDS); others are cut off instead.
+  // The process waits for this client as it would for a slow terminal, for 30 s without a byte taken; for others a moment only.
   ATTACH_LOSSLESS = 1 << 2,
 };
 

@@ -1,5 +1,5 @@
-// The shim's life after the start: one poll loop over the process, its output and the clients. Nothing in here waits for
-// anybody: a write that would block is kept for later or, for a client that did not ask for more, the client is cut off.
+// The shim's life after the start: one poll loop over the process, its output and the clients. No call in
+// here waits for anybody: a write that would block is kept for later, and a client that takes nothing is cut off.
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -16,8 +16,6 @@
 
 enum {
   HOLD_SECONDS = 10,
-  // A lossless client may keep the process waiting this long without taking a byte.
-  STALL_SECONDS = 30,
   // After the exit, how long clients have for what is still in their queue.
   LINGER_SECONDS = 5,
   // Of an exec that left background processes writing on: what is still read after its exit.
@@ -25,8 +23,9 @@ enum {
   QUIET_MILLISECONDS = 100,
 };
 
-static struct stream output_stream = {.fd = -1, .name = "stdout", .frame = FRAME_STDOUT};
-static struct stream error_stream = {.fd = -1, .name = "stderr", .frame = FRAME_STDERR};
+static char output_buffer[STREAM_CHUNK], error_buffer[STREAM_CHUNK];
+static struct stream output_stream = {.fd = -1, .name = "stdout", .frame = FRAME_STDOUT, .buffer = output_buffer};
+static struct stream error_stream = {.fd = -1, .name = "stderr", .frame = FRAME_STDERR, .buffer = error_buffer};
 
 static int64_t quiet_until;
 
@@ -44,7 +43,7 @@ static void set_nonblocking(int fd) {
 static bool pump(struct stream *stream, size_t *total) {
   if (stream->fd < 0) return false;
   ssize_t got;
-  do got = read(stream->fd, stream->buffer + stream->length, sizeof stream->buffer - stream->length);
+  do got = read(stream->fd, stream->buffer + stream->length, STREAM_CHUNK - stream->length);
   while (got < 0 && errno == EINTR);
   if (got < 0 && errno == EAGAIN) return false;
   // A terminal answers EIO while no process has it open; one may open it again, and polling it until then would spin.
@@ -103,13 +102,11 @@ noreturn void serve(struct serving *serving) {
   bool exited = false;
   struct exit_facts facts = {0};
   size_t drained = 0;
-  int64_t hold_end = now_millis() + HOLD_SECONDS * 1000, stall_end = 0;
+  int64_t hold_end = now_millis() + HOLD_SECONDS * 1000;
   for (;;) {
     if (serving->hold && now_millis() >= hold_end) serving->hold = false;
-    bool stalled = clients_stall();
-    if (stalled && stall_end == 0) stall_end = now_millis() + STALL_SECONDS * 1000;
-    if (!stalled || clients_progress()) stall_end = stalled ? now_millis() + STALL_SECONDS * 1000 : 0;
-    if (stalled && now_millis() >= stall_end) clients_drop_stalled(), stalled = false, stall_end = 0;
+    int64_t stall_end = clients_stalled_until(now_millis());
+    bool stalled = stall_end != 0;
     bool reading = !serving->hold && !stalled;
 
     if (exited && reading) {

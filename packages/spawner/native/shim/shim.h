@@ -109,7 +109,7 @@ struct stream {
   const char *name;     // "stdout" or "stderr"
   uint16_t frame;       // FRAME_STDOUT or FRAME_STDERR
   size_t length;        // bytes of an unfinished line at the start of the buffer
-  char buffer[STREAM_CHUNK];
+  char *buffer;         // STREAM_CHUNK bytes
 };
 // Logs the whole lines in the buffer and keeps the rest; `all` flushes the rest as well.
 void log_stream(struct stream *stream, bool all);
