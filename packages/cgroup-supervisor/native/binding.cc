@@ -1,6 +1,7 @@
 // The only file that knows JavaScript. One plain value in, one out; checks and defaults live in src/native.ts.
 #include <napi.h>
 
+#include <cstdint>
 #include <cstring>
 #include <memory>
 
@@ -23,7 +24,10 @@ Napi::Error toJavaScript(Napi::Env env, const SysError& failure) {
 double numberArgument(const Napi::CallbackInfo& info, size_t index, const char* what) {
   if (info.Length() <= index || !info[index].IsNumber())
     throw Napi::TypeError::New(info.Env(), std::string(what) + " is not a number");
-  return info[index].As<Napi::Number>().DoubleValue();
+  const double value = info[index].As<Napi::Number>().DoubleValue();
+  // What is cast below must fit: pids and descriptors are ints, tokens are counted from 1.
+  if (!(value >= INT32_MIN && value <= INT32_MAX)) throw Napi::RangeError::New(info.Env(), std::string(what) + " is out of range");
+  return value;
 }
 
 // new OomWatch((token) => ...): add(directory) → token, remove(token), close().
