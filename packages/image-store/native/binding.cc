@@ -11,6 +11,7 @@
 
 #include "extract_job.h"
 #include "failure.h"
+#include "inherit.h"
 #include "remove_tree.h"
 #include "upper_changes.h"
 
@@ -109,7 +110,30 @@ Napi::Function functionAt(const Napi::CallbackInfo& info, size_t index) {
   return info[index].As<Napi::Function>();
 }
 
-// extract(blobFd, growing, rootFd | null, archive, callback) -> {advance(bytes), end(), cancel()}
+std::shared_ptr<std::vector<UniqueFd>> duplicateAll(Napi::Env env, const Napi::Value& value) {
+  if (!value.IsArray()) throw Napi::TypeError::New(env, "descriptors are expected");
+  const Napi::Array list = value.As<Napi::Array>();
+  auto fds = std::make_shared<std::vector<UniqueFd>>();
+  for (uint32_t i = 0; i < list.Length(); i++) fds->push_back(duplicate(env, list.Get(i)));
+  return fds;
+}
+
+// The paths stay on this side: names are bytes, JavaScript's strings are not.
+using ImpliedDirectories = std::shared_ptr<std::vector<std::string>>;
+
+// inherit(rootFd, lowerFds, callback), once the extraction is done
+Napi::Function inheritFunction(Napi::Env env, ImpliedDirectories implied) {
+  return Napi::Function::New(env, [implied](const Napi::CallbackInfo& call) {
+    auto root = std::make_shared<UniqueFd>(duplicate(call.Env(), call[0]));
+    auto lowers = duplicateAll(call.Env(), call[1]);
+    startJob(call.Env(), functionAt(call, 2), [implied, root, lowers](Reporter&) {
+      inheritDirectories(*root, *lowers, *implied);
+      return reportDone([](Napi::Object&) {});
+    });
+  });
+}
+
+// extract(blobFd, growing, rootFd | null, archive, callback) -> {advance(bytes), end(), cancel(), inherit(...)}
 Napi::Value extract(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (info.Length() != 5 || !info[1].IsBoolean() || !info[3].IsBoolean())
@@ -118,8 +142,9 @@ Napi::Value extract(const Napi::CallbackInfo& info) {
   if (!info[2].IsNull()) root = duplicate(env, info[2]);
   const TreeKind kind = info[3].As<Napi::Boolean>().Value() ? TreeKind::kArchive : TreeKind::kLayer;
   auto job = std::make_shared<ExtractJob>(duplicate(env, info[0]), info[1].As<Napi::Boolean>().Value(), std::move(root), kind);
-  startJob(env, functionAt(info, 4), [job](Reporter& reporter) {
-    const ExtractResult result = job->run([&reporter](uint64_t bytes) {
+  const ImpliedDirectories implied = std::make_shared<std::vector<std::string>>();
+  startJob(env, functionAt(info, 4), [job, implied](Reporter& reporter) {
+    ExtractResult result = job->run([&reporter](uint64_t bytes) {
       reporter.report([bytes](Napi::Env env) {
         Napi::Object event = Napi::Object::New(env);
         event.Set("type", "progress");
@@ -127,7 +152,8 @@ Napi::Value extract(const Napi::CallbackInfo& info) {
         return event;
       });
     });
-    return reportDone([result](Napi::Object& event) {
+    *implied = std::move(result.impliedDirectories);
+    return reportDone([result, implied](Napi::Object& event) {
       event.Set("blobDigest", result.blobDigest);
       event.Set("diffId", result.diffId);
       event.Set("blobBytes", static_cast<double>(result.blobBytes));
@@ -135,6 +161,7 @@ Napi::Value extract(const Napi::CallbackInfo& info) {
       event.Set("writtenBytes", static_cast<double>(result.writtenBytes));
       event.Set("entryCount", static_cast<double>(result.entryCount));
       event.Set("opaqueRoot", result.opaqueRoot);
+      event.Set("impliedCount", static_cast<double>(implied->size()));
     });
   });
   Napi::Object handle = Napi::Object::New(env);
@@ -145,6 +172,7 @@ Napi::Value extract(const Napi::CallbackInfo& info) {
              }));
   handle.Set("end", Napi::Function::New(env, [job](const Napi::CallbackInfo&) { job->blob().end(); }));
   handle.Set("cancel", Napi::Function::New(env, [job](const Napi::CallbackInfo&) { job->blob().cancel(); }));
+  handle.Set("inherit", inheritFunction(env, implied));
   return handle;
 }
 
@@ -165,11 +193,9 @@ void removeTreeJob(const Napi::CallbackInfo& info) {
 // summarizeUpper(upperFd, lowerFds, limit, callback)
 void summarizeUpperJob(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  if (!info[1].IsArray() || !info[2].IsNumber()) throw Napi::TypeError::New(env, "descriptors and a limit are expected");
+  if (!info[2].IsNumber()) throw Napi::TypeError::New(env, "a limit is expected");
   auto upper = std::make_shared<UniqueFd>(duplicate(env, info[0]));
-  auto lowers = std::make_shared<std::vector<UniqueFd>>();
-  const Napi::Array list = info[1].As<Napi::Array>();
-  for (uint32_t i = 0; i < list.Length(); i++) lowers->push_back(duplicate(env, list.Get(i)));
+  auto lowers = duplicateAll(env, info[1]);
   const size_t limit = info[2].As<Napi::Number>().Uint32Value();
   startJob(env, functionAt(info, 3), [upper, lowers, limit](Reporter&) {
     auto summary = std::make_shared<UpperSummary>(summarizeUpper(std::move(*upper), std::move(*lowers), limit));

@@ -2,6 +2,8 @@
 
 #include <archive.h>
 #include <locale.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -21,6 +23,11 @@ namespace gantry::image {
 namespace {
 
 constexpr auto kProgressPeriod = std::chrono::milliseconds(100);
+constexpr int kNiceness = 10;
+
+// Unpacking gives way to everything else on the node: containers must start as fast as ever during a pull. Niceness is a
+// thread's own on Linux, and lowering oneself is always allowed.
+void giveWay() { ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNiceness); }
 
 // libarchive turns pax names into the thread's character set, composing accents on the way, and falls back to the bytes as
 // they are when it cannot. Names are bytes here: with the "C" locale it never can.
@@ -63,6 +70,7 @@ struct Decompressed {
 };
 
 Decompressed decompress(GrowingBlob& blob, ChunkQueue& queue, ProgressMeter& meter) {
+  giveWay();
   Decompressed result;
   try {
     CompressedInput input(blob);
@@ -190,6 +198,7 @@ ExtractJob::ExtractJob(UniqueFd blob, bool growing, std::optional<UniqueFd> root
     : blob_(std::move(blob), growing), root_(std::move(root)), kind_(kind) {}
 
 ExtractResult ExtractJob::run(const std::function<void(uint64_t)>& progress) {
+  giveWay();
   ProgressMeter meter(progress);
   if (!root_) return readOnly(blob_, meter);
   ChunkQueue queue;
@@ -213,8 +222,16 @@ ExtractResult ExtractJob::run(const std::function<void(uint64_t)>& progress) {
   // A stream that broke is why the tar in it ended early; one that was cancelled is only the consequence.
   if (stream.failure && (!failure || stream.failure->kind != FailureKind::kCancelled)) throw std::move(*stream.failure);
   if (failure) throw std::move(*failure);
-  return ExtractResult{stream.blobDigest,        stream.diffId,       blob_.position(),   stream.bytes,
-                       writer.bytesWritten(),    writer.entryCount(), writer.opaqueRoot()};
+  ExtractResult result;
+  result.blobDigest = stream.blobDigest;
+  result.diffId = stream.diffId;
+  result.blobBytes = blob_.position();
+  result.diffBytes = stream.bytes;
+  result.writtenBytes = writer.bytesWritten();
+  result.entryCount = writer.entryCount();
+  result.opaqueRoot = writer.opaqueRoot();
+  result.impliedDirectories = writer.impliedDirectories();
+  return result;
 }
 
 }  // namespace gantry::image

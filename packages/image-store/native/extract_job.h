@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "growing_blob.h"
 #include "tree_writer.h"
@@ -21,6 +22,8 @@ struct ExtractResult {
   uint64_t writtenBytes = 0;
   uint64_t entryCount = 0;
   bool opaqueRoot = false;
+  // Directories that the tar left out, parents first: what the layers below say of them is to be copied.
+  std::vector<std::string> impliedDirectories;
 };
 
 // Reads, hashes, decompresses and hashes again on one thread, writes the tree on the other.
@@ -31,7 +34,7 @@ class ExtractJob {
 
   GrowingBlob& blob() noexcept { return blob_; }
 
-  // Blocks until done. `progress` hears, from another thread and at most ten times a second, how much of the blob has been read.
+  // Blocks until done, on a thread that is the job's own: its priority is lowered for good. `progress` hears, from another thread and at most ten times a second, how much of the blob has been read.
   ExtractResult run(const std::function<void(uint64_t)>& progress);
 
  private:

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "failure.h"
+#include "layer_tree.h"
 #include "remove_tree.h"
 #include "tree_writer.h"
 
@@ -24,13 +25,6 @@ timespec timeOf(archive_entry* entry) {
 uid_t idOf(int64_t id, const std::string& path) {
   if (id < 0 || id >= UINT32_MAX) fail(FailureKind::kMalformed, "its entry " + shownName(path) + " has an owner that is no id");
   return static_cast<uid_t>(id);
-}
-
-// What overlay itself writes must come from us alone: a layer could else hide or forge the content of the ones below.
-// `trusted.` and other security labels mean nothing in a container's user namespace.
-bool isKeptXattr(std::string_view name) {
-  if (name.starts_with("user.")) return !name.starts_with("user.overlay.");
-  return name == "security.capability" || name == "system.posix_acl_access" || name == "system.posix_acl_default";
 }
 
 void applyXattrs(int fd, archive_entry* entry, const std::string& path) {
@@ -118,7 +112,7 @@ bool TreeWriter::writeWhiteout(const Place& place, const std::string& path) {
   if (::mknodat(place.parentFd(), hidden.c_str(), S_IFCHR, makedev(0, 0)) == 0) return true;
   if (errno != EEXIST) failSystem("make the whiteout", path);
   // The same layer has the name already: the whiteout then concerns the layers below, which only a directory lets through.
-  const UniqueFd fd(::openat(place.parentFd(), hidden.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd fd = openDirectory(place.parentFd(), hidden.c_str());
   if (fd) makeOpaque(fd.get(), path);
   return true;
 }
@@ -135,8 +129,9 @@ void TreeWriter::writeDirectory(const Place& place, archive_entry* entry, const 
     makeDirectoryOver(place.parentFd(), place.name, path);
   }
   if (kind_ == TreeKind::kArchive) return;
-  const UniqueFd fd(::openat(place.parentFd(), place.name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd fd = openDirectory(place.parentFd(), place.name.c_str());
   if (!fd) failSystem("open", path);
+  implied_.erase(path);
   applyToDirectory(fd.get(), entry, path);
 }
 

@@ -3,11 +3,10 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "failure.h"
+#include "layer_tree.h"
 
 namespace gantry::image {
 namespace {
@@ -24,10 +23,8 @@ std::string shownName(std::string_view raw) {
   return text;
 }
 
-bool isWhiteout(const struct stat& info) { return S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0); }
-
 void makeOpaque(int directoryFd, const std::string& path) {
-  if (::fsetxattr(directoryFd, "user.overlay.opaque", "y", 1, 0) != 0) failSystem("set user.overlay.opaque on", path);
+  if (::fsetxattr(directoryFd, kOpaqueXattr, "y", 1, 0) != 0) failSystem("set user.overlay.opaque on", path);
 }
 
 std::string cleanPath(std::string_view raw, const char* what) {
@@ -74,6 +71,8 @@ TreeWriter::Directory TreeWriter::openParent(const std::string& path, bool make)
   return directory;
 }
 
+std::vector<std::string> TreeWriter::impliedDirectories() const { return {implied_.begin(), implied_.end()}; }
+
 void TreeWriter::forgetParents() {
   for (OpenDirectory& parent : parents_) parent.directory.reset();
 }
@@ -103,7 +102,7 @@ UniqueFd TreeWriter::openBeneath(const std::string& path, bool make) {
   }
 }
 
-// Tars may leave directories out: they become 0755 root's, as with docker.
+// Tars may leave directories out. They become 0755 root's, unless a layer below turns out to know better.
 UniqueFd TreeWriter::makeParents(const std::string& path) {
   const size_t slash = path.rfind('/');
   const bool top = slash == std::string::npos;
@@ -113,6 +112,7 @@ UniqueFd TreeWriter::makeParents(const std::string& path) {
   if (!above) failSystem("open", path);
   if (::mkdirat(above.get(), name.c_str(), kDefaultDirectoryMode) == 0) {
     if (::fchmodat(above.get(), name.c_str(), kDefaultDirectoryMode, 0) != 0) failSystem("set the mode of", path);
+    implied_.insert(path);
   } else if (errno != EEXIST) {
     failSystem("make the directory", path);
   } else {

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,8 @@ class TreeWriter {
 
   [[nodiscard]] uint64_t bytesWritten() const noexcept { return bytesWritten_; }
   [[nodiscard]] uint64_t entryCount() const noexcept { return entryCount_; }
+  // Directories that were made because something below them was named, parents first.
+  [[nodiscard]] std::vector<std::string> impliedDirectories() const;
   // The layer hides everything below it.
   [[nodiscard]] bool opaqueRoot() const noexcept { return opaqueRoot_; }
 
@@ -79,6 +82,7 @@ class TreeWriter {
   size_t lastParent_ = 0;
   size_t nextParent_ = 0;
   std::vector<DirectoryTime> directoryTimes_;
+  std::set<std::string> implied_;
   uint64_t bytesWritten_ = 0;
   uint64_t entryCount_ = 0;
   bool opaqueRoot_ = false;
@@ -88,8 +92,6 @@ class TreeWriter {
 std::string cleanPath(std::string_view raw, const char* what);
 // A name from outside, fit for a message.
 std::string shownName(std::string_view raw);
-// A 0/0 character device.
-bool isWhiteout(const struct stat& info);
 // Hides the lower layers' content of this directory, in the form that overlay's `userxattr` reads.
 void makeOpaque(int directoryFd, const std::string& path);
 

@@ -1,32 +1,19 @@
 #include "upper_changes.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <sys/xattr.h>
 
 #include <algorithm>
 #include <memory>
 
 #include "failure.h"
+#include "layer_tree.h"
 
 namespace gantry::image {
 namespace {
 
 // Deeper directories are counted as one change with their size left out: a container must not be able to use up our stack.
 constexpr int kMaxDepth = 512;
-
-bool isWhiteout(const struct stat& info) { return S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0); }
-
-bool isOpaque(int fd) {
-  char value = 0;
-  return ::fgetxattr(fd, "user.overlay.opaque", &value, 1) == 1 && value == 'y';
-}
-
-UniqueFd openDirectory(int parentFd, const char* name) {
-  return UniqueFd(::openat(parentFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-}
 
 // What overlay finds below the upper directory.
 enum class Below { kNothing, kDirectory, kOther };

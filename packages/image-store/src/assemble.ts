@@ -2,7 +2,7 @@ import type { BlobIntake, BlobSource } from './blob-intake.js';
 import type { BlobStore } from './blob-store.js';
 import type { ImageCatalog, ImageName, ImageRecord } from './image-catalog.js';
 import { chainIdsOf, type Digest } from './digest.js';
-import type { LayerProgressReport, LayerStore } from './layer-store.js';
+import type { LayerProgressReport, LayerStore, LayerWanted } from './layer-store.js';
 import { parseConfig, type CheckedConfig, type CheckedManifest } from './manifest.js';
 import { formatPlatform } from './platform.js';
 
@@ -42,8 +42,10 @@ export async function assembleImage(parts: StoreParts, plan: AssemblyPlan, optio
   const signal = AbortSignal.any([options.signal, failed.signal]);
   try {
     const fresh = chainIds.some((chainId) => parts.layers.get(chainId) === undefined);
-    const work = manifest.layers.map(async (descriptor, index) => {
-      const wanted = { descriptor, chainId: chainIds[index] as Digest, diffId: config.diffIds[index] as Digest };
+    const stack: LayerWanted[] = [];
+    for (const [index, descriptor] of manifest.layers.entries())
+      stack.push({ descriptor, chainId: chainIds[index] as Digest, diffId: config.diffIds[index] as Digest, below: stack.at(-1) });
+    const work = stack.map(async (wanted) => {
       try {
         await parts.layers.ensure(wanted, source, { signal, onProgress: options.onProgress });
       } catch (error) {

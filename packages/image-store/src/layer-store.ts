@@ -6,10 +6,10 @@ import type { BlobIntake, BlobSource } from './blob-intake.js';
 import type { BlobStore } from './blob-store.js';
 import { hexOf, isDigest, shortDigest, type Digest } from './digest.js';
 import { Holds, KeyedQueue, SharedWork, Slots } from './keyed-work.js';
-import { unpackLayer } from './layer-unpack.js';
+import { unpackLayer, type UnpackedLayer } from './layer-unpack.js';
 import type { CheckedDescriptor } from './manifest.js';
 import { syncFileSystem } from './native.js';
-import { removePath, sweepDirectory, syncDirectory, temporaryName } from './state-files.js';
+import { removePath, sweepDirectory, syncDirectory, temporaryName, withDescriptors } from './state-files.js';
 import { storageError } from './storage-error.js';
 
 /** An unpacked layer, shared by every image that has the same layers up to it. */
@@ -34,6 +34,8 @@ export interface LayerWanted {
   readonly chainId: Digest;
   readonly diffId: Digest;
   readonly descriptor: CheckedDescriptor;
+  /** The layer under it; absent for the lowest. The caller holds all of them. */
+  readonly below: LayerWanted | undefined;
 }
 
 export interface LayerTools {
@@ -126,6 +128,7 @@ export class LayerStore {
       // What the container sees as the mode of its root when the layer does not say.
       await chmod(diff, 0o755);
       const result = await unpackLayer({ ...this.#tools, slots: this.#slots, source, descriptor, diffId, diff, signal, report });
+      if (result.impliedCount > 0 && wanted.below !== undefined) await this.#inherit(wanted.below, source, diff, result, signal);
       const record: LayerRecord = Object.freeze({
         chainId,
         diffId,
@@ -147,6 +150,17 @@ export class LayerStore {
       // Gone when it was renamed.
       await removePath(temporary);
     }
+  }
+
+  /** Copies what the layers below say of directories that this one's tar left out. They are unpacked at the same time. */
+  async #inherit(below: LayerWanted, source: BlobSource, diff: string, unpacked: UnpackedLayer, signal: AbortSignal): Promise<void> {
+    const paths: string[] = [];
+    for (let layer: LayerWanted | undefined = below; layer !== undefined; layer = layer.below) {
+      const { opaqueRoot } = await this.ensure(layer, source, { signal, onProgress: () => undefined });
+      paths.push(this.diffPath(layer.chainId));
+      if (opaqueRoot) break;
+    }
+    await withDescriptors([diff, ...paths], (root = -1, ...lowers) => unpacked.inherit(root, lowers));
   }
 
   /** Puts what has been unpacked on the disk, so that a power cut cannot leave empty files in a layer that looks whole. */

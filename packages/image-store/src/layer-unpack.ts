@@ -6,7 +6,7 @@ import type { Digest } from './digest.js';
 import type { IncomingBlob } from './incoming-blob.js';
 import type { Slots } from './keyed-work.js';
 import type { CheckedDescriptor } from './manifest.js';
-import { NativeFailure, extract, type ExtractResult } from './native.js';
+import { NativeFailure, extract, type ExtractResult, type Extraction } from './native.js';
 
 interface UnpackJob {
   readonly blobs: BlobStore;
@@ -21,11 +21,15 @@ interface UnpackJob {
   readonly report: (status: 'downloading' | 'extracting', bytes: number) => void;
 }
 
+export interface UnpackedLayer extends ExtractResult {
+  readonly inherit: Extraction['inherit'];
+}
+
 /**
  * Unpacks one layer while its blob is still arriving: the file is the buffer, native threads follow its end. Both digests
  * must match before anybody may use what came out.
  */
-export async function unpackLayer(job: UnpackJob): Promise<ExtractResult> {
+export async function unpackLayer(job: UnpackJob): Promise<UnpackedLayer> {
   const { blobs, descriptor, signal } = job;
   if (blobs.has(descriptor.digest)) {
     const file = await open(blobs.pathOf(descriptor.digest), 'r');
@@ -50,7 +54,7 @@ export async function unpackLayer(job: UnpackJob): Promise<ExtractResult> {
 }
 
 /** A blob that is here already. It is verified again: disks rot. */
-async function unpackFile(job: UnpackJob, fd: number): Promise<ExtractResult> {
+async function unpackFile(job: UnpackJob, fd: number): Promise<UnpackedLayer> {
   const run = await startExtraction(job, fd, false);
   const onAbort = (): void => run.cancel();
   job.signal.addEventListener('abort', onAbort, { once: true });
@@ -58,7 +62,7 @@ async function unpackFile(job: UnpackJob, fd: number): Promise<ExtractResult> {
   try {
     const result = await run.result;
     checkResult(job, result);
-    return result;
+    return { ...result, inherit: run.inherit };
   } catch (error) {
     job.signal.throwIfAborted();
     throw await explain(job, fd, error);
@@ -67,7 +71,7 @@ async function unpackFile(job: UnpackJob, fd: number): Promise<ExtractResult> {
   }
 }
 
-async function unpackArriving(job: UnpackJob, blob: IncomingBlob, arrived: Promise<void>): Promise<ExtractResult> {
+async function unpackArriving(job: UnpackJob, blob: IncomingBlob, arrived: Promise<void>): Promise<UnpackedLayer> {
   job.signal.throwIfAborted();
   const run = await startExtraction(job, blob.fd, true);
   const stopFollowing = blob.onGrowth(() => {
@@ -85,7 +89,7 @@ async function unpackArriving(job: UnpackJob, blob: IncomingBlob, arrived: Promi
   try {
     const result = await run.result;
     checkResult(job, result);
-    return result;
+    return { ...result, inherit: run.inherit };
   } catch (error) {
     job.signal.throwIfAborted();
     if (downloadError !== undefined) throw downloadError;

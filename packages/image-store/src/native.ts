@@ -14,6 +14,8 @@ export interface ExtractResult {
   readonly entryCount: number;
   /** The layer hides everything below it. */
   readonly opaqueRoot: boolean;
+  /** Directories that the tar left out: see {@link Extraction.inherit}. */
+  readonly impliedCount: number;
 }
 
 export type NativeFailureKind = 'hostile' | 'malformed' | 'truncated' | 'system' | 'cancelled';
@@ -50,6 +52,11 @@ export interface Extraction {
   advance(bytes: number): void;
   end(): void;
   cancel(): void;
+  /**
+   * Gives the directories that the tar left out what the layers below, top layer first, say of them: overlay would else show
+   * owners and modes that nobody wrote. To be called when the result is there.
+   */
+  inherit(rootFd: number, lowerFds: readonly number[]): Promise<void>;
 }
 
 export interface UpperChange {
@@ -76,7 +83,12 @@ interface Addon {
     rootFd: number | null,
     archive: boolean,
     listener: JobListener,
-  ): { advance(bytes: number): void; end(): void; cancel(): void };
+  ): {
+    advance(bytes: number): void;
+    end(): void;
+    cancel(): void;
+    inherit(rootFd: number, lowerFds: readonly number[], listener: JobListener): void;
+  };
   removeTree(directoryFd: number, name: string, listener: JobListener): void;
   summarizeUpper(upperFd: number, lowerFds: readonly number[], limit: number, listener: JobListener): void;
   syncFileSystem(fd: number, listener: JobListener): void;
@@ -85,11 +97,10 @@ interface Addon {
 const directory = process.env['GANTRY_NATIVE_DIR'] ?? fileURLToPath(new URL('../../../build/native/', import.meta.url));
 const addon = createRequire(import.meta.url)(join(directory, 'image-store.node')) as Addon;
 
-function jobOf<T>(start: (listener: JobListener) => void, onProgress?: (bytes: number) => void): Promise<T> {
+function jobOf<T>(start: (listener: JobListener) => void): Promise<T> {
   return new Promise((resolve, reject) => {
     start((event) => {
-      if (event.type === 'progress') onProgress?.(event.bytes);
-      else if (event.type === 'failed') reject(new NativeFailure(event));
+      if (event.type === 'failed') reject(new NativeFailure(event));
       else resolve(event as T);
     });
   });
@@ -109,7 +120,13 @@ export function extract(options: ExtractOptions): Extraction {
       else resolve(event as unknown as ExtractResult);
     },
   );
-  return { result: promise, advance: handle.advance, end: handle.end, cancel: handle.cancel };
+  return {
+    result: promise,
+    advance: handle.advance,
+    end: handle.end,
+    cancel: handle.cancel,
+    inherit: (rootFd, lowerFds) => jobOf<void>((listener) => handle.inherit(rootFd, lowerFds, listener)),
+  };
 }
 
 /** Removes `name` below an open directory, whatever it is and however deep. Following no link; not being there is fine. */

@@ -1,11 +1,11 @@
-import { chmod, chown, lstat, mkdir, open, readdir, readFile, rename, writeFile, type FileHandle } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GantryError, type common } from '@gantry/protocol';
 import { isDigest, type Digest } from './digest.js';
 import { KeyedQueue } from './keyed-work.js';
 import { missingLayer, type LayerStore } from './layer-store.js';
 import { summarizeUpper, type UpperSummary } from './native.js';
-import { makePrivateDirectory, removePath, temporaryName } from './state-files.js';
+import { makePrivateDirectory, removePath, temporaryName, withDescriptors } from './state-files.js';
 import { isMissing, storageError } from './storage-error.js';
 
 /** A container's hold on an image, and what it writes. */
@@ -190,15 +190,11 @@ export class RootfsStore {
   }
 
   async #withUpper<T>(record: RootfsRecord, lowerPaths: readonly string[], use: (upper: number, lowers: readonly number[]) => Promise<T>): Promise<T> {
-    const files: FileHandle[] = [];
+    const paths = [join(this.#directory, record.containerId, 'writable', 'upper'), ...lowerPaths];
     try {
-      for (const path of [join(this.#directory, record.containerId, 'writable', 'upper'), ...lowerPaths]) files.push(await open(path, 'r'));
-      const [upper = -1, ...lowers] = files.map(({ fd }) => fd);
-      return await use(upper, lowers);
+      return await withDescriptors(paths, (upper = -1, ...lowers) => use(upper, lowers));
     } catch (error) {
       throw storageError(error, 'DescribeRootfs', this.#directory, `reading the files of container ${record.containerId}`);
-    } finally {
-      await Promise.all(files.map((file) => file.close()));
     }
   }
 

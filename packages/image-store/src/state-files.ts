@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { removeTree } from './native.js';
 
@@ -56,4 +56,15 @@ export async function removePath(path: string): Promise<void> {
 export async function sweepDirectory(path: string): Promise<void> {
   await makePrivateDirectory(path);
   for (const name of await readdir(path)) await removePath(join(path, name));
+}
+
+/** Opens all paths for reading, and closes them again whatever happens. */
+export async function withDescriptors<T>(paths: readonly string[], use: (...fds: number[]) => Promise<T>): Promise<T> {
+  const files: FileHandle[] = [];
+  try {
+    for (const path of paths) files.push(await open(path, 'r'));
+    return await use(...files.map(({ fd }) => fd));
+  } finally {
+    await Promise.all(files.map((file) => file.close()));
+  }
 }
