@@ -4,6 +4,9 @@ import { createConnection, isIP } from 'node:net';
 
 /** How long one resolver may take before the next is asked. */
 const patienceMs = 2_000;
+/** The same for one that was silent within the last while. */
+const silentPatienceMs = 300;
+const silenceMs = 10_000;
 const dnsPort = 53;
 
 export interface Upstream {
@@ -53,20 +56,40 @@ export function parseResolvers(text: string): string[] {
   });
 }
 
-/** Asks the resolvers one after the other; undefined when none answers in time. The answer carries the query's id. */
-export async function forward(
-  bytes: Buffer,
-  upstreams: readonly Upstream[],
-  overTcp: boolean,
-  signal: AbortSignal,
-): Promise<Buffer | undefined> {
-  for (const upstream of upstreams) {
-    const patience = AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]);
-    const answer = await (overTcp ? askOverTcp : askOverUdp)(bytes, upstream, patience);
-    if (answer !== undefined) return answer;
-    if (signal.aborted) return undefined;
+/** Asks resolvers, and remembers which of them were silent. */
+export class Forwarder {
+  /** When a silent resolver gets full patience again, by address and port. */
+  readonly #silentUntil = new Map<string, number>();
+  readonly #answeredAt = new Map<string, number>();
+
+  /**
+   * Asks one after the other; undefined when none answers in time. The answer carries the query's id. One that was
+   * silent a moment ago is still asked, but not waited for as long: a node without its resolvers fails fast.
+   */
+  async forward(
+    bytes: Buffer,
+    upstreams: readonly Upstream[],
+    overTcp: boolean,
+    signal: AbortSignal,
+  ): Promise<Buffer | undefined> {
+    for (const upstream of upstreams) {
+      const key = `${upstream.address} ${upstream.port}`;
+      const asked = performance.now();
+      const silent = (this.#silentUntil.get(key) ?? 0) > asked;
+      const patience = AbortSignal.any([signal, AbortSignal.timeout(silent ? silentPatienceMs : patienceMs)]);
+      const answer = await (overTcp ? askOverTcp : askOverUdp)(bytes, upstream, patience);
+      if (answer !== undefined) {
+        this.#silentUntil.delete(key);
+        this.#answeredAt.set(key, performance.now());
+        return answer;
+      }
+      if (signal.aborted) return undefined;
+      // One that answered others meanwhile is only slow about this name.
+      const answeredOthers = (this.#answeredAt.get(key) ?? -1) > asked;
+      if (patience.aborted && !answeredOthers) this.#silentUntil.set(key, performance.now() + silenceMs);
+    }
+    return undefined;
   }
-  return undefined;
 }
 
 /** A socket of its own per query: an unforeseeable source port beside the id makes answers hard to forge (RFC 5452). */

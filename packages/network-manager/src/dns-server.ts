@@ -1,7 +1,7 @@
 import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dgram';
 import { createServer, type Server, type Socket as TcpSocket } from 'node:net';
 import { answerLocally, readQuery, refuse, truncated, type Query } from './dns-answer.js';
-import { FrameReader, asFrame, forward, type Upstream } from './dns-forward.js';
+import { FrameReader, asFrame, Forwarder, type Upstream } from './dns-forward.js';
 import { parseAddress, type Address } from './ipv4.js';
 import type { NameTable } from './names.js';
 
@@ -30,6 +30,7 @@ export class DnsServer {
   readonly #connections = new Set<TcpSocket>();
   #udp: UdpSocket | undefined;
   #tcp: Server | undefined;
+  readonly #forwarder = new Forwarder();
   #forwarding = 0;
 
   constructor(options: DnsServerOptions) {
@@ -129,7 +130,7 @@ export class DnsServer {
     }
     this.#forwarding++;
     try {
-      const answer = await forward(bytes, upstreams, overTcp, this.#stopping.signal);
+      const answer = await this.#forwarder.forward(bytes, upstreams, overTcp, this.#stopping.signal);
       count(answer === undefined ? 'failed' : 'forwarded');
       return answer ?? refuse(query, 'serverFailure');
     } finally {

@@ -239,6 +239,34 @@ test('names outside are asked of the resolvers in turn, and the answer keeps the
   }
 });
 
+test('a resolver that was silent is not waited for as long the next time', async () => {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  try {
+    await withServer(
+      [{ address: '127.0.0.1', port: socket.address().port }],
+      new NameTable(),
+      async (port, outcomes) => {
+        const timed = async (): Promise<number> => {
+          const started = performance.now();
+          const answer = await overUdp(port, {
+            type: 'query',
+            id: 1,
+            questions: [{ type: 'A', name: 'example.org' }],
+          });
+          assert.equal(codeOf(answer), 'SERVFAIL');
+          return performance.now() - started;
+        };
+        assert.ok((await timed()) > 1_900);
+        assert.ok((await timed()) < 1_500);
+        assert.deepEqual(outcomes, ['failed', 'failed']);
+      },
+    );
+  } finally {
+    socket.close();
+  }
+});
+
 test('an answer too long for UDP is cut with the mark to come back over TCP', async () => {
   const { socket, upstream } = await startUpstream(60);
   try {

@@ -84,6 +84,7 @@ test(
       assert.equal(await host.askPeer(host.name, '127.0.0.1', 8080), gateway);
       assert.equal(await host.askPeer(host.name, '192.0.2.1', 8080), '192.0.2.1');
       assert.equal(await host.askPeer(host.outside, '192.0.2.1', 8080), '192.0.2.2', 'client address kept');
+      assert.equal(await host.askPeer(host.name, '127.0.0.1', 5353, 'udp'), gateway);
       assert.equal(await host.askPeer(host.outside, '192.0.2.1', 5353, 'udp'), '192.0.2.2');
       assert.equal(
         await host.askPeer(other.net, '192.0.2.1', 8080),
