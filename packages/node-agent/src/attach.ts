@@ -121,6 +121,7 @@ export async function* attachContainer(
   let attached = false;
   if (!container.running) {
     container.pendingAttachments += 1;
+    if (open.rows > 0 && open.columns > 0) container.terminalSize = { rows: open.rows, columns: open.columns };
     const removed = new AbortController();
     void container.wait('removed', signal).then(
       () => removed.abort(),

@@ -17,6 +17,7 @@ import {
   type SeccompArchitecture,
 } from '@gantry/oci';
 import { GENERATED_FILES, hostnameOf } from './generated-files.js';
+import { initProgram } from './native.js';
 import type { ContainerRecord, MountRecord } from './record.js';
 import { refusal } from './refuse.js';
 import { hostDevice, parseSecurityOptions } from './validate-spec.js';
@@ -38,6 +39,14 @@ function idMappable(path: string): boolean {
     return false;
   }
 }
+
+const INIT_TARGET = '/run/gantry-init';
+const INIT_MOUNT: RuntimeMount = {
+  destination: INIT_TARGET,
+  type: 'bind',
+  source: initProgram,
+  options: ['bind', 'rprivate', 'nosuid', 'nodev', 'ro'],
+};
 
 /** What a mount is made from besides the record. */
 export interface MountPlaces {
@@ -146,7 +155,7 @@ export function containerFacts(facts: StartFacts): ContainerFacts {
   const devices = devicesOf(record);
   return {
     process: {
-      args: execution.args,
+      args: spec.init ? [INIT_TARGET, ...execution.args] : execution.args,
       environment: environmentOf(record, user, spec.terminal),
       workingDirectory: execution.workingDirectory,
       user,
@@ -161,6 +170,7 @@ export function containerFacts(facts: StartFacts): ContainerFacts {
     privileged: spec.privileged,
     shmSizeBytes: spec.shmSizeBytes || DEFAULT_SHM_BYTES,
     mounts: [
+      ...(spec.init ? [INIT_MOUNT] : []),
       ...generatedMounts(record, facts.filesDirectory, userNamespace),
       ...record.mounts.map((mount) => renderMount(mount, { userNamespace, volumePath: facts.volumePath })),
     ],

@@ -7,7 +7,7 @@ import type { HealthMonitor } from './health.js';
 import { isActive, transition, type Lifecycle, type LifecycleEvent } from './lifecycle.js';
 import type { ContainerRecord } from './record.js';
 import { reasonOf, refusal } from './refuse.js';
-import { forgetProcess, releaseAttempt, startAttempt, type StartOptions } from './start-attempt.js';
+import { forgetProcess, releaseAttempt, startAttempt, type StartOptions, type TerminalSize } from './start-attempt.js';
 
 const SIGKILL = 9;
 const KILL_WAIT_MS = 10_000;
@@ -29,7 +29,7 @@ interface Waiter {
 
 /** What a container needs of those around it. */
 export interface ContainerSurroundings {
-  readonly start: Omit<StartOptions, 'holdOutput' | 'recorded'>;
+  readonly start: Omit<StartOptions, 'holdOutput' | 'terminalSize' | 'recorded'>;
   /** The record is gone: forget the container. */
   readonly removed: (container: Container) => void;
   readonly monitor: (container: Container) => HealthMonitor | undefined;
@@ -47,6 +47,8 @@ export class Container {
   health: HealthMonitor | undefined;
   /** Clients that wait for the next start to attach. */
   pendingAttachments = 0;
+  /** The terminal of the latest of them. */
+  terminalSize: TerminalSize | undefined;
   readonly #context: AgentContext;
   readonly #around: ContainerSurroundings;
   #record: ContainerRecord;
@@ -157,6 +159,7 @@ export class Container {
       const started = await startAttempt(this.#context, this.#record, {
         ...this.#around.start,
         holdOutput: this.pendingAttachments > 0,
+        terminalSize: this.terminalSize,
         recorded,
       });
       this.#transit({ type: 'started', attempt, pid: started.pid, startedUnixNanos: started.startedUnixNanos });

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { mergeExecution, type ImageConfig } from '@gantry/oci';
 import { image, type node } from '@gantry/protocol';
@@ -7,6 +8,7 @@ import { Container, type ContainerSurroundings } from './container.js';
 import type { AgentContext } from './context.js';
 import { NEW_LIFECYCLE } from './lifecycle.js';
 import { makeUpName } from './made-up-names.js';
+import { initProgram } from './native.js';
 import { NO_NETWORK, shortId, type ContainerRecord, type MountRecord } from './record.js';
 import { reasonOf, refusal } from './refuse.js';
 import type { Registry } from './registry.js';
@@ -65,7 +67,7 @@ export async function createContainer(
   const { spec } = request;
   if (spec === undefined) throw refusal('invalid_argument', 'CreateContainer', '', 'no container is described');
   if (request.name !== '') checkContainerName(request.name);
-  const wish = checkSpec(spec, architecture, false);
+  const wish = checkSpec(spec, architecture, existsSync(initProgram));
   const own = resolveOwnMounts(spec.mounts);
   const shared = sharedMounts(registry, spec.volumesFrom);
   const joined = joinedSandbox(registry, wish);

@@ -43,7 +43,7 @@ function idLines(facts: spawn.DescribeContainerResponse): string[] {
     const last = Number(inside) + Number(count) - 1;
     return inside === outside && Number(count) > 65536
       ? `no mapping: uid ${inside} inside is uid ${outside} outside, root inside is root outside`
-      : `uids ${inside} to ${last} inside are uids ${outside} to ${Number(outside) + Number(count) - 1} outside`;
+      : `uids ${inside} to ${last} inside are uids ${outside} to ${Number(outside) + Number(count) - 1} outside (${count} in all)`;
   });
   const root = facts.uidMap.map((line) => line.trim().split(/\s+/)).find(([inside]) => inside === '0');
   return [
@@ -144,7 +144,7 @@ export async function explainContainer(context: AgentContext, container: Contain
     section('Namespaces: what it sees', async () => namespaceLines(await live)),
     section('Users: who it is', async () => idLines(await live)),
     section('Capabilities: which of root\'s powers it has', async () => capabilityLines(await live)),
-    section('System calls: what it may ask of the kernel', async () => seccompLines(await live)),
+    section('Seccomp: which system calls it may make', async () => seccompLines(await live)),
     section('Limits: how much it may use', async () => {
       const { usage } = await bus.call(cgroup.CgroupSupervisor.methods.GetUsage, request);
       const paths = await live.then(

@@ -18,12 +18,19 @@ export interface StartedAttempt {
   readonly network: NetworkRecord;
 }
 
+export interface TerminalSize {
+  readonly rows: number;
+  readonly columns: number;
+}
+
 export interface StartOptions {
   readonly users: UserLookup;
   /** Directories that shims join. */
   readonly shimCgroups: () => Promise<readonly common.KernelHandle[]>;
   /** Somebody waits to be attached. */
   readonly holdOutput: boolean;
+  /** Of the terminal, before the process can look; undefined leaves the kernel's 0 by 0. */
+  readonly terminalSize: TerminalSize | undefined;
   /** The record as it must stand before anything runs. */
   readonly recorded: Promise<void>;
 }
@@ -226,10 +233,16 @@ function composeRequest(context: AgentContext, record: ContainerRecord, prepared
     volumePath: (name) => context.volumes.dataPath(name),
   });
   const log = record.spec.log;
+  const spec = composeRuntimeSpec(facts);
+  const size = options.terminalSize;
+  const sized =
+    record.spec.terminal && size !== undefined && spec.process !== undefined
+      ? { ...spec, process: { ...spec.process, consoleSize: { height: size.rows, width: size.columns } } }
+      : spec;
   return {
     containerId: record.id,
     attempt: record.life.attempt,
-    runtimeSpecJson: Buffer.from(JSON.stringify(composeRuntimeSpec(facts))),
+    runtimeSpecJson: Buffer.from(JSON.stringify(sized)),
     rootfs: { lowerdirs: rootfs.lowerdirs, writable },
     userNamespace: sandbox.userNamespace ?? NO_HANDLE,
     networkNamespace: sandbox.networkNamespace ?? NO_HANDLE,

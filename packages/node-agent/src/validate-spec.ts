@@ -15,7 +15,7 @@ import type { node } from '@gantry/protocol';
 import type { Policy } from './lifecycle.js';
 import { refusal } from './refuse.js';
 
-const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const MIN_MEMORY_BYTES = 6 * 1024 * 1024;
 const POLICIES = new Set(['no', 'always', 'unless-stopped', 'on-failure']);
 
@@ -27,10 +27,10 @@ function take<T>(checked: Checked<T>): T {
   return checked.ok ? checked.value : refuse(checked.reason);
 }
 
-/** Two characters or more, so that no name looks like a slip. */
+/** Names become parts of host names and paths. */
 export function checkContainerName(name: string): void {
   if (name.length > 255 || !NAME.test(name))
-    refuse(`container name ${JSON.stringify(name)} is not two or more of letters, digits, _, . and - after a letter or digit`);
+    refuse(`container name ${JSON.stringify(name)} is not letters, digits, _, . and - after a letter or digit`);
 }
 
 export function parsePolicy(policy: node.RestartPolicy | undefined): Policy {
@@ -160,7 +160,7 @@ export function checkSpec(spec: node.ContainerSpec, architecture: SeccompArchite
   if (!['', 'private', 'host'].includes(spec.userNamespace)) refuse(`user namespace ${JSON.stringify(spec.userNamespace)} is not private or host`);
   if (network.mode === 'container' && spec.userNamespace !== '')
     refuse('a container that shares the network of another has its user namespace too');
-  if (spec.init && !initAvailable) refuse('--init is not built yet');
+  if (spec.init && !initAvailable) refuse('--init needs gantry-init, which is not built');
   checkNames(spec, network);
   checkPorts(spec, network);
   if (spec.ports.length > 0 && (network.mode === 'host' || network.mode === 'none'))
