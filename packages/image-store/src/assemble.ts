@@ -32,7 +32,11 @@ export interface AssemblyOptions {
  * Brings an image's layers in, all at the same time, and records the image when they are whole. Everything that it touches
  * is held until the record holds it, so that no removal can come between.
  */
-export async function assembleImage(parts: StoreParts, plan: AssemblyPlan, options: AssemblyOptions): Promise<ImageRecord> {
+export async function assembleImage(
+  parts: StoreParts,
+  plan: AssemblyPlan,
+  options: AssemblyOptions,
+): Promise<ImageRecord> {
   const { manifest, config, source } = plan;
   const chainIds = chainIdsOf(config.diffIds);
   const layerBlobs = manifest.layers.map(({ digest }) => digest);
@@ -44,7 +48,12 @@ export async function assembleImage(parts: StoreParts, plan: AssemblyPlan, optio
     const fresh = chainIds.some((chainId) => parts.layers.get(chainId) === undefined);
     const stack: LayerWanted[] = [];
     for (const [index, descriptor] of manifest.layers.entries())
-      stack.push({ descriptor, chainId: chainIds[index] as Digest, diffId: config.diffIds[index] as Digest, below: stack.at(-1) });
+      stack.push({
+        descriptor,
+        chainId: chainIds[index] as Digest,
+        diffId: config.diffIds[index] as Digest,
+        below: stack.at(-1),
+      });
     const work = stack.map(async (wanted) => {
       try {
         await parts.layers.ensure(wanted, source, { signal, onProgress: options.onProgress });
@@ -100,7 +109,11 @@ async function recordImage(
 }
 
 /** Reads the configuration that is in the blob store. */
-export async function readConfig(blobs: BlobStore, id: Digest, layerCount: number): Promise<{ bytes: Buffer; config: CheckedConfig }> {
+export async function readConfig(
+  blobs: BlobStore,
+  id: Digest,
+  layerCount: number,
+): Promise<{ bytes: Buffer; config: CheckedConfig }> {
   const bytes = await blobs.read(id);
   return { bytes, config: parseConfig(bytes, layerCount, `image ${id}`) };
 }

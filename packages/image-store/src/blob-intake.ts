@@ -10,7 +10,11 @@ export interface BlobSource {
   /** For messages: "registry docker.io", "/tmp/image.tar". */
   readonly name: string;
   /** Reads the blob in pieces. Digest and size are checked by who takes it. */
-  readBlob(descriptor: CheckedDescriptor, take: (chunks: readonly Uint8Array[]) => Promise<void>, signal: AbortSignal): Promise<void>;
+  readBlob(
+    descriptor: CheckedDescriptor,
+    take: (chunks: readonly Uint8Array[]) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void>;
   /** A whole file that may be taken away, when the source has it so. */
   takeFile?(descriptor: CheckedDescriptor): Promise<string | undefined>;
 }
@@ -71,7 +75,9 @@ export class BlobIntake {
     const path = this.#blobs.incomingPath();
     const blob = (async () => {
       const whole = await source.takeFile?.(descriptor);
-      return whole === undefined ? IncomingBlob.create(path, descriptor.size) : IncomingBlob.adopt(path, whole);
+      return whole === undefined
+        ? IncomingBlob.create(path, descriptor.size)
+        : IncomingBlob.adopt(path, whole);
     })();
     const arrived = (async () => {
       const incoming = await blob;

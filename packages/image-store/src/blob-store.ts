@@ -2,9 +2,15 @@ import { readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GantryError } from '@gantry/protocol';
 import { digestOf, hexOf, isDigest, shortDigest, type Digest } from './digest.js';
-import { IncomingBlob } from './incoming-blob.js';
+import type { IncomingBlob } from './incoming-blob.js';
 import { Holds, KeyedQueue } from './keyed-work.js';
-import { makePrivateDirectory, syncDirectory, sweepDirectory, temporaryName, writeDurably } from './state-files.js';
+import {
+  makePrivateDirectory,
+  syncDirectory,
+  sweepDirectory,
+  temporaryName,
+  writeDurably,
+} from './state-files.js';
 import { isMissing, storageError } from './storage-error.js';
 
 /** Content by digest: `blobs/sha256/<hex>`. What has its name there has been verified and synced. */
@@ -116,7 +122,8 @@ export class BlobStore {
       try {
         await unlink(this.pathOf(digest));
       } catch (error) {
-        if (!isMissing(error)) throw storageError(error, 'removeBlob', this.#directory, `removing blob ${shortDigest(digest)}`);
+        if (!isMissing(error))
+          throw storageError(error, 'removeBlob', this.#directory, `removing blob ${shortDigest(digest)}`);
       }
       return size;
     });

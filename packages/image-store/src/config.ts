@@ -15,14 +15,21 @@ export const imageStoreConfigSchema = {
     state_dir: {
       type: 'string',
       pattern: '^/',
-      description: 'Directory for blobs, layers, images and what containers write; its file system must keep extended attributes.',
+      description:
+        'Directory for blobs, layers, images and what containers write; its file system must keep extended attributes.',
       default: '/var/lib/gantry',
     },
-    run_dir: { type: 'string', pattern: '^/', description: 'Directory for what a reboot may take.', default: '/run/gantry' },
+    run_dir: {
+      type: 'string',
+      pattern: '^/',
+      description: 'Directory for what a reboot may take.',
+      default: '/run/gantry',
+    },
     insecure_registries: {
       type: 'array',
       items: { type: 'string', minLength: 1 },
-      description: 'Registries (host or host:port) that are spoken to in plain HTTP. Those on loopback always are.',
+      description:
+        'Registries (host or host:port) that are spoken to in plain HTTP. Those on loopback always are.',
       default: [],
     },
   },

@@ -51,8 +51,12 @@ export class ImageCatalog {
     const records: ImageRecord[] = [];
     for (const name of await readdir(directory)) {
       const path = join(directory, name);
-      const record = name.endsWith('.json') && !name.startsWith('.') ? parseRecord(await readFile(path, 'utf8')) : undefined;
-      if (record === undefined || `${hexOf(record.id)}.json` !== name) await rm(path, { recursive: true, force: true });
+      const record =
+        name.endsWith('.json') && !name.startsWith('.')
+          ? parseRecord(await readFile(path, 'utf8'))
+          : undefined;
+      if (record === undefined || `${hexOf(record.id)}.json` !== name)
+        await rm(path, { recursive: true, force: true });
       else records.push(record);
     }
     // A name may stand in two records when a kill came between them: the later claim wins.
@@ -81,11 +85,16 @@ export class ImageCatalog {
     if (reference.digest === undefined) return undefined;
     // Pulled by tag, asked for by the digest that the tag stood for.
     const prefix = `${repositoryName(reference)}:`;
-    return this.all().find(({ names }) => names.some((name) => name.manifestDigest === reference.digest && name.reference.startsWith(prefix)));
+    return this.all().find(({ names }) =>
+      names.some((name) => name.manifestDigest === reference.digest && name.reference.startsWith(prefix)),
+    );
   }
 
   /** Finds by reference, full id or unique prefix of an id. Throws `not_found`, or `invalid_argument` when the prefix fits several. */
-  find(name: string, operation: string): { readonly image: ImageRecord; readonly reference: Reference | undefined } {
+  find(
+    name: string,
+    operation: string,
+  ): { readonly image: ImageRecord; readonly reference: Reference | undefined } {
     if (isDigest(name)) {
       const image = this.#images.get(name);
       if (image !== undefined) return { image, reference: undefined };
@@ -99,10 +108,20 @@ export class ImageCatalog {
     const matches = prefix === undefined ? [] : this.all().filter(({ id }) => hexOf(id).startsWith(prefix));
     const [image] = matches;
     if (matches.length > 1)
-      throw new GantryError({ code: 'invalid_argument', operation, object: name, message: `${name} is the beginning of ${matches.length} image ids: give more digits` });
+      throw new GantryError({
+        code: 'invalid_argument',
+        operation,
+        object: name,
+        message: `${name} is the beginning of ${matches.length} image ids: give more digits`,
+      });
     if (image !== undefined) return { image, reference: undefined };
     const reason = 'reason' in reference ? `: ${reference.reason}` : '';
-    throw new GantryError({ code: 'not_found', operation, object: name, message: `image ${name} is not on this node${reason}` });
+    throw new GantryError({
+      code: 'not_found',
+      operation,
+      object: name,
+      message: `image ${name} is not on this node${reason}`,
+    });
   }
 
   /** Adds an image, or names to the one that is here. Names move from the images that had them. */
@@ -111,8 +130,16 @@ export class ImageCatalog {
     const taken = record.names.map(({ reference }) => reference);
     const kept = (before?.names ?? []).filter(({ reference }) => !taken.includes(reference));
     const blobs = [...new Set([...(before?.blobs ?? []), ...record.blobs])];
-    const added: ImageRecord = Object.freeze({ ...record, blobs: Object.freeze(blobs), names: Object.freeze([...kept, ...record.names]) });
-    const losers = new Set(taken.map((reference) => this.#byReference.get(reference)).filter((id) => id !== undefined && id !== record.id));
+    const added: ImageRecord = Object.freeze({
+      ...record,
+      blobs: Object.freeze(blobs),
+      names: Object.freeze([...kept, ...record.names]),
+    });
+    const losers = new Set(
+      taken
+        .map((reference) => this.#byReference.get(reference))
+        .filter((id) => id !== undefined && id !== record.id),
+    );
     this.#images.set(record.id, added);
     for (const reference of taken) this.#byReference.set(reference, record.id);
     for (const id of losers) if (id !== undefined) this.#dropNames(id, taken);
@@ -131,7 +158,8 @@ export class ImageCatalog {
 
   /** Takes names away; the image stays. */
   async untag(id: Digest, references: readonly string[]): Promise<void> {
-    for (const reference of references) if (this.#byReference.get(reference) === id) this.#byReference.delete(reference);
+    for (const reference of references)
+      if (this.#byReference.get(reference) === id) this.#byReference.delete(reference);
     this.#dropNames(id, references);
     await this.#persist(id);
   }
@@ -160,7 +188,8 @@ export class ImageCatalog {
         await rm(path, { force: true });
         await syncDirectory(this.#directory);
       } catch (error) {
-        if (!isMissing(error)) throw storageError(error, 'writeImage', this.#directory, `keeping the record of image ${id}`);
+        if (!isMissing(error))
+          throw storageError(error, 'writeImage', this.#directory, `keeping the record of image ${id}`);
       }
     });
   }
@@ -175,7 +204,12 @@ function parseRecord(text: string): ImageRecord | undefined {
     return undefined;
   }
   const lists = [value.diffIds, value.chainIds, value.blobs];
-  if (!isDigest(value.id) || !lists.every((list) => Array.isArray(list) && list.every(isDigest))) return undefined;
+  if (!isDigest(value.id) || !lists.every((list) => Array.isArray(list) && list.every(isDigest)))
+    return undefined;
   if (!Array.isArray(value.names) || typeof value.platform !== 'string') return undefined;
-  return Object.freeze({ ...(value as ImageRecord), createdUnixMs: value.createdUnixMs ?? 0, labels: value.labels ?? {} });
+  return Object.freeze({
+    ...(value as ImageRecord),
+    createdUnixMs: value.createdUnixMs ?? 0,
+    labels: value.labels ?? {},
+  });
 }

@@ -39,7 +39,12 @@ export class ImageStore {
   readonly #insecureRegistries: readonly string[];
   readonly #pulls = new SharedWork<ImageRecord, LayerProgressReport>();
 
-  private constructor(parts: StoreParts, rootfs: RootfsStore, loadDirectory: string, insecureRegistries: readonly string[]) {
+  private constructor(
+    parts: StoreParts,
+    rootfs: RootfsStore,
+    loadDirectory: string,
+    insecureRegistries: readonly string[],
+  ) {
     this.parts = parts;
     this.rootfs = rootfs;
     this.#loadDirectory = loadDirectory;
@@ -59,7 +64,12 @@ export class ImageStore {
       blobs.holds.hold(image.blobs);
     }
     const rootfs = await RootfsStore.open(join(config.state_dir, 'rootfs'), layers);
-    const store = new ImageStore({ blobs, intake, layers, catalog }, rootfs, loads, config.insecure_registries);
+    const store = new ImageStore(
+      { blobs, intake, layers, catalog },
+      rootfs,
+      loads,
+      config.insecure_registries,
+    );
     await store.collect();
     return store;
   }
@@ -69,13 +79,25 @@ export class ImageStore {
     const platform = parsePlatform(request.platform);
     const policy = request.policy === '' ? 'always' : request.policy;
     if (!['always', 'missing', 'never'].includes(policy))
-      throw new GantryError({ code: 'invalid_argument', operation: 'PullImage', object: policy, message: `${JSON.stringify(policy)} is not a pull policy: there are always, missing and never` });
+      throw new GantryError({
+        code: 'invalid_argument',
+        operation: 'PullImage',
+        object: policy,
+        message: `${JSON.stringify(policy)} is not a pull policy: there are always, missing and never`,
+      });
     const present = policy === 'always' ? undefined : this.#findWhole(reference, request.platform);
     if (present !== undefined) return present;
     const shown = formatReference(reference);
     if (policy === 'never')
-      throw new GantryError({ code: 'not_found', operation: 'PullImage', object: shown, message: `image ${shown} is not on this node, and the pull policy is never` });
-    const key = digestOf(JSON.stringify([shown, formatPlatform(platform), request.platform !== '', request.credentials]));
+      throw new GantryError({
+        code: 'not_found',
+        operation: 'PullImage',
+        object: shown,
+        message: `image ${shown} is not on this node, and the pull policy is never`,
+      });
+    const key = digestOf(
+      JSON.stringify([shown, formatPlatform(platform), request.platform !== '', request.credentials]),
+    );
     return this.#pulls.join(
       key,
       (signal, onProgress) =>
@@ -97,7 +119,11 @@ export class ImageStore {
   /** An image that is here with all its layers, for the platform that was asked for. */
   #findWhole(reference: Reference, platform: string): ImageRecord | undefined {
     const image = this.parts.catalog.byReference(reference);
-    if (image === undefined || !image.chainIds.every((chainId) => this.parts.layers.get(chainId) !== undefined)) return undefined;
+    if (
+      image === undefined ||
+      !image.chainIds.every((chainId) => this.parts.layers.get(chainId) !== undefined)
+    )
+      return undefined;
     const suits = platform === '' || matchesPlatform(parsePlatform(image.platform), parsePlatform(platform));
     return suits ? image : undefined;
   }
@@ -106,7 +132,9 @@ export class ImageStore {
     request: { readonly source: common.KernelHandle; readonly removeSource: boolean },
     options: AssemblyOptions & { readonly onImage: (image: ImageRecord) => void },
   ): Promise<void> {
-    await this.#cleaningUp(() => loadImages(this.parts, { ...request, ...options, workDirectory: this.#loadDirectory }));
+    await this.#cleaningUp(() =>
+      loadImages(this.parts, { ...request, ...options, workDirectory: this.#loadDirectory }),
+    );
   }
 
   /** What can be tried again keeps the layers that are whole; what failed for good leaves nothing. */
@@ -124,8 +152,16 @@ export class ImageStore {
     const { image } = this.parts.catalog.find(name, 'TagImage');
     const parsed = parseReference(reference, 'TagImage');
     if (parsed.digest !== undefined)
-      throw new GantryError({ code: 'invalid_argument', operation: 'TagImage', object: reference, message: `${reference} has a digest: a tag is given a name of its own` });
-    return this.parts.catalog.add({ ...image, names: [{ reference: formatReference(parsed), since: Date.now() }] });
+      throw new GantryError({
+        code: 'invalid_argument',
+        operation: 'TagImage',
+        object: reference,
+        message: `${reference} has a digest: a tag is given a name of its own`,
+      });
+    return this.parts.catalog.add({
+      ...image,
+      names: [{ reference: formatReference(parsed), since: Date.now() }],
+    });
   }
 
   async remove(name: string, force: boolean): Promise<Removal> {
@@ -163,7 +199,11 @@ export class ImageStore {
   }
 
   async prune(all: boolean): Promise<Removal> {
-    return this.#delete(this.parts.catalog.all().filter((image) => (all || image.names.length === 0) && this.rootfs.countOf(image.id) === 0));
+    return this.#delete(
+      this.parts.catalog
+        .all()
+        .filter((image) => (all || image.names.length === 0) && this.rootfs.countOf(image.id) === 0),
+    );
   }
 
   async #delete(images: readonly ImageRecord[]): Promise<Removal> {
@@ -171,7 +211,9 @@ export class ImageStore {
     const untagged: string[] = [];
     const deleted: Digest[] = [];
     // A container may have been prepared since the list was made; taking images out of memory leaves it no further chance.
-    const unused = images.filter((image) => this.rootfs.countOf(image.id) === 0 && catalog.get(image.id) !== undefined);
+    const unused = images.filter(
+      (image) => this.rootfs.countOf(image.id) === 0 && catalog.get(image.id) !== undefined,
+    );
     const forgotten = unused.map((image) => {
       const current = catalog.get(image.id) ?? image;
       untagged.push(...current.names.map(({ reference }) => reference));
@@ -198,21 +240,32 @@ export class ImageStore {
       removed.push(chainId);
       bytes += freed;
     }
-    for (const digest of blobs.digests()) if (blobs.holds.count(digest) === 0) bytes += await blobs.removeUnheld(digest);
+    for (const digest of blobs.digests())
+      if (blobs.holds.count(digest) === 0) bytes += await blobs.removeUnheld(digest);
     return { layers: removed, bytes };
   }
 
   /** Prepares a container's directories from an image that is here. */
-  async prepare(containerId: string, name: string): Promise<PreparedRootfs & { readonly configJson: Buffer }> {
+  async prepare(
+    containerId: string,
+    name: string,
+  ): Promise<PreparedRootfs & { readonly configJson: Buffer }> {
     const known = this.rootfs.get(containerId);
     const { image, reference } = this.#imageFor(name, known?.imageId, known?.reference);
     const record = { containerId, imageId: image.id, reference, chainIds: image.chainIds };
-    const [prepared, configJson] = await Promise.all([this.rootfs.prepare(record), this.parts.blobs.read(image.id)]);
+    const [prepared, configJson] = await Promise.all([
+      this.rootfs.prepare(record),
+      this.parts.blobs.read(image.id),
+    ]);
     return { ...prepared, configJson };
   }
 
   /** A container keeps its image, wherever the name has moved since. */
-  #imageFor(name: string, heldId: Digest | undefined, heldReference: string | undefined): { image: ImageRecord; reference: string } {
+  #imageFor(
+    name: string,
+    heldId: Digest | undefined,
+    heldReference: string | undefined,
+  ): { image: ImageRecord; reference: string } {
     const held = heldId === undefined ? undefined : this.parts.catalog.get(heldId);
     if (held !== undefined && heldReference !== undefined) {
       const given = name === held.id || name === heldReference;

@@ -7,12 +7,24 @@ const maxChangeLimit = 1_000;
 const maxPathBytes = 300 * 1024;
 
 /** Layers and changed files of one container, for people. */
-export async function describeRootfs(store: ImageStore, containerId: string, limit: number): Promise<Init<image.DescribeRootfsResponse>> {
+export async function describeRootfs(
+  store: ImageStore,
+  containerId: string,
+  limit: number,
+): Promise<Init<image.DescribeRootfsResponse>> {
   const record = store.rootfs.get(containerId);
   if (record === undefined)
-    throw new GantryError({ code: 'not_found', operation: 'DescribeRootfs', object: containerId, message: `container ${containerId} has no root file system here` });
+    throw new GantryError({
+      code: 'not_found',
+      operation: 'DescribeRootfs',
+      object: containerId,
+      message: `container ${containerId} has no root file system here`,
+    });
   const { layers, catalog } = store.parts;
-  const summary = await store.rootfs.summarize(record, Math.min(limit === 0 ? defaultChangeLimit : limit, maxChangeLimit));
+  const summary = await store.rootfs.summarize(
+    record,
+    Math.min(limit === 0 ? defaultChangeLimit : limit, maxChangeLimit),
+  );
   const found = catalog.get(record.imageId);
   const config = found === undefined ? undefined : (await store.configOf(found)).config;
   let pathBytes = 0;
@@ -41,11 +53,19 @@ export async function measureUsage(store: ImageStore): Promise<Init<image.GetDis
   const { layers, blobs, catalog } = store.parts;
   const images = catalog.all();
   const active = images.filter(({ id }) => store.rootfs.countOf(id) > 0);
-  const needed = new Set(active.flatMap(({ chainIds, blobs: documents }) => [...chainIds.map((id) => `layer ${id}`), ...documents.map((id) => `blob ${id}`)]));
-  for (const { chainIds } of store.rootfs.all()) for (const chainId of chainIds) needed.add(`layer ${chainId}`);
+  const needed = new Set(
+    active.flatMap(({ chainIds, blobs: documents }) => [
+      ...chainIds.map((id) => `layer ${id}`),
+      ...documents.map((id) => `blob ${id}`),
+    ]),
+  );
+  for (const { chainIds } of store.rootfs.all())
+    for (const chainId of chainIds) needed.add(`layer ${chainId}`);
   let reclaimableBytes = 0;
-  for (const { chainId, bytes } of layers.all()) if (!needed.has(`layer ${chainId}`)) reclaimableBytes += bytes;
-  for (const digest of blobs.digests()) if (!needed.has(`blob ${digest}`)) reclaimableBytes += blobs.sizeOf(digest);
+  for (const { chainId, bytes } of layers.all())
+    if (!needed.has(`layer ${chainId}`)) reclaimableBytes += bytes;
+  for (const digest of blobs.digests())
+    if (!needed.has(`blob ${digest}`)) reclaimableBytes += blobs.sizeOf(digest);
   let writableBytes = 0;
   for (const record of store.rootfs.all()) {
     // One that is released meanwhile takes nothing any more.

@@ -62,7 +62,9 @@ describe('images that other tools made', { skip }, () => {
     change(`
       rm -r etc/removed gone usr/lib/file1; rm -rf var/cache; mkdir -p var/cache/new; echo n > var/cache/new/file
       echo changed > etc/motd; rm etc/absolute; mkdir etc/absolute; echo d > etc/absolute/file`);
-    change(`mkdir gone; echo again > gone/again; chmod 700 home/me; rm usr/lib/file2; ln -s file3 usr/lib/file2`);
+    change(
+      `mkdir gone; echo again > gone/again; chmod 700 home/me; rm usr/lib/file2; ln -s file3 usr/lib/file2`,
+    );
     const judge = join(fixture.work, 'judge');
     umoci('unpack', '--image', image, judge);
     expected = listTree(join(judge, 'rootfs'));
@@ -74,10 +76,19 @@ describe('images that other tools made', { skip }, () => {
     const prepared = await fixture.store.prepare(containerId, name);
     const mountPoint = join(fixture.work, 'merged');
     mkdirSync(mountPoint, { recursive: true });
-    const seen = listMerged(prepared.lowerdirs.map(({ path }) => path), mountPoint);
+    const seen = listMerged(
+      prepared.lowerdirs.map(({ path }) => path),
+      mountPoint,
+    );
     await fixture.store.rootfs.release(containerId);
-    assert.deepEqual(seen.filter((line) => !expected.includes(line)), []);
-    assert.deepEqual(expected.filter((line) => !seen.includes(line)), []);
+    assert.deepEqual(
+      seen.filter((line) => !expected.includes(line)),
+      [],
+    );
+    assert.deepEqual(
+      expected.filter((line) => !seen.includes(line)),
+      [],
+    );
   }
 
   for (const tag of ['1', 'docker', 'zstd'])
@@ -101,7 +112,11 @@ describe('images that other tools made', { skip }, () => {
     });
     for (const { kind, file } of archives) {
       const images = await fixture.load(file);
-      assert.deepEqual(images.map(({ names }) => names.map(({ reference }) => reference)), [[`example.org/made:${kind}`]], file);
+      assert.deepEqual(
+        images.map(({ names }) => names.map(({ reference }) => reference)),
+        [[`example.org/made:${kind}`]],
+        file,
+      );
       assert.deepEqual(images[0]?.chainIds, pulled.chainIds, file);
       await assertSameTree(`example.org/made:${kind}`);
       await fixture.store.prune(true);
@@ -113,22 +128,51 @@ describe('images that other tools made', { skip }, () => {
     const path = join(fixture.work, 'cut.tar');
     const whole = readFileSync(join(fixture.work, 'oci.tar.gz'));
     writeFileSync(path, whole.subarray(0, whole.length >> 1));
-    await assert.rejects(fixture.load(path), (error) => isGantryError(error, 'data_loss') && /archive .*cut\.tar is damaged: its gzip stream ends too early/.test(error.message));
+    await assert.rejects(
+      fixture.load(path),
+      (error) =>
+        isGantryError(error, 'data_loss') &&
+        /archive .*cut\.tar is damaged: its gzip stream ends too early/.test(error.message),
+    );
     assert.deepEqual(fixture.contents(), { blobs: [], layers: [], images: [], incoming: [], rootfs: [] });
   });
 
   test('an unknown image and a registry that asks for a password are told by name', async () => {
-    await assert.rejects(fixture.pull(`${registry.host}/nobody:1`), (error) => isGantryError(error, 'not_found') && error.message.includes(`${registry.host}/nobody:1`));
-    const hash = execFileSync('python3', ['-W', 'ignore', '-c', 'import crypt; print(crypt.crypt("secret", crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16)))'], { encoding: 'utf8' }).trim();
+    await assert.rejects(
+      fixture.pull(`${registry.host}/nobody:1`),
+      (error) => isGantryError(error, 'not_found') && error.message.includes(`${registry.host}/nobody:1`),
+    );
+    const hash = execFileSync(
+      'python3',
+      [
+        '-W',
+        'ignore',
+        '-c',
+        'import crypt; print(crypt.crypt("secret", crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16)))',
+      ],
+      { encoding: 'utf8' },
+    ).trim();
     const locked = await RealRegistry.start(join(fixture.root, 'locked'), `someone:${hash}\n`);
     try {
       locked.push(`oci:${layout}:t`, 'made:1', '--dest-creds', 'someone:secret');
       const name = `${locked.host}/made:1`;
-      await assert.rejects(fixture.pull(name), (error) => isGantryError(error, 'permission_denied') && /needs a user name and password/.test(error.message));
+      await assert.rejects(
+        fixture.pull(name),
+        (error) =>
+          isGantryError(error, 'permission_denied') && /needs a user name and password/.test(error.message),
+      );
       const options = { signal: new AbortController().signal, onProgress: (): void => undefined };
       const pull = (password: string): Promise<unknown> =>
-        fixture.store.pull({ reference: name, platform: '', policy: '', credentials: { username: 'someone', password } }, options);
-      await assert.rejects(pull('wrong'), (error) => isGantryError(error, 'permission_denied') && /the user name or password is wrong/.test(error.message));
+        fixture.store.pull(
+          { reference: name, platform: '', policy: '', credentials: { username: 'someone', password } },
+          options,
+        );
+      await assert.rejects(
+        pull('wrong'),
+        (error) =>
+          isGantryError(error, 'permission_denied') &&
+          /the user name or password is wrong/.test(error.message),
+      );
       await pull('secret');
     } finally {
       await locked.stop();
@@ -139,7 +183,9 @@ describe('images that other tools made', { skip }, () => {
   test('a pull that is killed at any moment leaves only whole layers, and the next one works', async () => {
     const stateDir = join(fixture.root, 'killed');
     for (let round = 0; round < 12; round++) {
-      const running = spawn(process.execPath, [child, stateDir, `${registry.host}/made:1`], { stdio: ['ignore', 'pipe', 'pipe'] });
+      const running = spawn(process.execPath, [child, stateDir, `${registry.host}/made:1`], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
       await once(running.stderr, 'data');
       await sleep(round * 6);
       const exit = once(running, 'exit');
@@ -149,11 +195,18 @@ describe('images that other tools made', { skip }, () => {
         if (name !== 'incoming') assert.ok(existsSync(join(stateDir, 'layers', name, 'layer.json')), name);
       for (const name of readdirSync(join(stateDir, 'blobs', 'sha256'))) {
         if (name.startsWith('.')) continue;
-        const [digest] = execFileSync('sha256sum', [join(stateDir, 'blobs', 'sha256', name)], { encoding: 'utf8' }).split(' ');
+        const [digest] = execFileSync('sha256sum', [join(stateDir, 'blobs', 'sha256', name)], {
+          encoding: 'utf8',
+        }).split(' ');
         assert.equal(digest, name);
       }
     }
-    const result = JSON.parse(execFileSync(process.execPath, [child, stateDir, `${registry.host}/made:1`], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })) as { failure?: unknown };
+    const result = JSON.parse(
+      execFileSync(process.execPath, [child, stateDir, `${registry.host}/made:1`], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      }),
+    ) as { failure?: unknown };
     assert.equal(result.failure, undefined);
     assert.deepEqual(readdirSync(join(stateDir, 'layers', 'incoming')), []);
     assert.equal(readdirSync(join(stateDir, 'layers')).length, 4);
@@ -166,7 +219,11 @@ describe('images that other tools made', { skip }, () => {
       mount -t tmpfs -o size=2500k tmpfs ${stateDir}
       "$0" "$1" ${stateDir} ${registry.host}/made:1 2>/dev/null
       find ${stateDir} -type f | wc -l`;
-    const [line = '', files] = execFileSync('unshare', ['-m', 'sh', '-ec', script, process.execPath, child], { encoding: 'utf8' }).trim().split('\n');
+    const [line = '', files] = execFileSync('unshare', ['-m', 'sh', '-ec', script, process.execPath, child], {
+      encoding: 'utf8',
+    })
+      .trim()
+      .split('\n');
     const { failure } = JSON.parse(line) as { failure?: { code: string; message: string } };
     assert.equal(failure?.code, 'resource_exhausted', line);
     assert.match(failure?.message ?? '', new RegExp(`^no space left in ${stateDir}`));

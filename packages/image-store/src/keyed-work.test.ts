@@ -14,7 +14,11 @@ test('tasks of one key run one after another, also after a failure, those of oth
     log.push(`-${name}`);
     if (name === 'a1') throw new Error('a1');
   };
-  const [first] = await Promise.allSettled([queue.run('a', task('a1', 20)), queue.run('a', task('a2', 1)), queue.run('b', task('b', 1))]);
+  const [first] = await Promise.allSettled([
+    queue.run('a', task('a1', 20)),
+    queue.run('a', task('a2', 1)),
+    queue.run('b', task('b', 1)),
+  ]);
   assert.equal(first.status, 'rejected');
   assert.deepEqual(log, ['+a1', '+b', '-b', '-a1', '+a2', '-a2']);
 });

@@ -110,7 +110,12 @@ export class LayerStore {
       options.onProgress(tell('exists', descriptor.size));
       return present;
     }
-    return this.#work.join(chainId, (signal, report) => this.#unpack(wanted, source, signal, (status, bytes) => report(tell(status, bytes))), options);
+    return this.#work.join(
+      chainId,
+      (signal, report) =>
+        this.#unpack(wanted, source, signal, (status, bytes) => report(tell(status, bytes))),
+      options,
+    );
   }
 
   async #unpack(
@@ -127,8 +132,18 @@ export class LayerStore {
       await mkdir(diff, { recursive: true, mode: 0o700 });
       // What the container sees as the mode of its root when the layer does not say.
       await chmod(diff, 0o755);
-      const result = await unpackLayer({ ...this.#tools, slots: this.#slots, source, descriptor, diffId, diff, signal, report });
-      if (result.impliedCount > 0 && wanted.below !== undefined) await this.#inherit(wanted.below, source, diff, result, signal);
+      const result = await unpackLayer({
+        ...this.#tools,
+        slots: this.#slots,
+        source,
+        descriptor,
+        diffId,
+        diff,
+        signal,
+        report,
+      });
+      if (result.impliedCount > 0 && wanted.below !== undefined)
+        await this.#inherit(wanted.below, source, diff, result, signal);
       const record: LayerRecord = Object.freeze({
         chainId,
         diffId,
@@ -145,7 +160,12 @@ export class LayerStore {
       report('done', descriptor.size);
       return record;
     } catch (error) {
-      throw storageError(error, 'unpackLayer', this.#directory, `unpacking layer ${shortDigest(descriptor.digest)}`);
+      throw storageError(
+        error,
+        'unpackLayer',
+        this.#directory,
+        `unpacking layer ${shortDigest(descriptor.digest)}`,
+      );
     } finally {
       // Gone when it was renamed.
       await removePath(temporary);
@@ -153,7 +173,13 @@ export class LayerStore {
   }
 
   /** Copies what the layers below say of directories that this one's tar left out. They are unpacked at the same time. */
-  async #inherit(below: LayerWanted, source: BlobSource, diff: string, unpacked: UnpackedLayer, signal: AbortSignal): Promise<void> {
+  async #inherit(
+    below: LayerWanted,
+    source: BlobSource,
+    diff: string,
+    unpacked: UnpackedLayer,
+    signal: AbortSignal,
+  ): Promise<void> {
     const paths: string[] = [];
     for (let layer: LayerWanted | undefined = below; layer !== undefined; layer = layer.below) {
       const { opaqueRoot } = await this.ensure(layer, source, { signal, onProgress: () => undefined });
@@ -203,7 +229,13 @@ async function readLayerRecord(path: string, chainId: Digest): Promise<LayerReco
     return undefined;
   }
   const { diffId, bytes, entryCount, opaqueRoot } = value;
-  if (value.chainId !== chainId || !isDigest(diffId) || typeof bytes !== 'number' || typeof entryCount !== 'number') return undefined;
+  if (
+    value.chainId !== chainId ||
+    !isDigest(diffId) ||
+    typeof bytes !== 'number' ||
+    typeof entryCount !== 'number'
+  )
+    return undefined;
   return Object.freeze({ chainId, diffId, bytes, entryCount, opaqueRoot: opaqueRoot === true });
 }
 

@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import { GantryError } from '@gantry/protocol';
+import { GantryError, asGantryError } from '@gantry/protocol';
 import type { BlobIntake, BlobSource } from './blob-intake.js';
 import type { BlobStore } from './blob-store.js';
 import type { Digest } from './digest.js';
@@ -71,16 +71,20 @@ async function unpackFile(job: UnpackJob, fd: number): Promise<UnpackedLayer> {
   }
 }
 
-async function unpackArriving(job: UnpackJob, blob: IncomingBlob, arrived: Promise<void>): Promise<UnpackedLayer> {
+async function unpackArriving(
+  job: UnpackJob,
+  blob: IncomingBlob,
+  arrived: Promise<void>,
+): Promise<UnpackedLayer> {
   job.signal.throwIfAborted();
   const run = await startExtraction(job, blob.fd, true);
   const stopFollowing = blob.onGrowth(() => {
     run.advance(blob.bytes);
     if (blob.ended) run.end();
   });
-  let downloadError: unknown;
+  let downloadError: Error | undefined;
   arrived.catch((error: unknown) => {
-    downloadError = error;
+    downloadError = asGantryError(error, 'unpackLayer');
     run.cancel();
   });
   const onAbort = (): void => run.cancel();
@@ -93,7 +97,8 @@ async function unpackArriving(job: UnpackJob, blob: IncomingBlob, arrived: Promi
   } catch (error) {
     job.signal.throwIfAborted();
     if (downloadError !== undefined) throw downloadError;
-    if (error instanceof NativeFailure && error.kind !== 'system') await Promise.race([arrived, aborted(job.signal)]);
+    if (error instanceof NativeFailure && error.kind !== 'system')
+      await Promise.race([arrived, aborted(job.signal)]);
     throw await explain(job, blob.fd, error);
   } finally {
     stopFollowing();
@@ -102,10 +107,18 @@ async function unpackArriving(job: UnpackJob, blob: IncomingBlob, arrived: Promi
 }
 
 function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+  return new Promise((_, reject) =>
+    signal.addEventListener('abort', () => reject(asGantryError(signal.reason, 'unpackLayer')), {
+      once: true,
+    }),
+  );
 }
 
-async function startExtraction(job: UnpackJob, blobFd: number, growing: boolean): Promise<ReturnType<typeof extract>> {
+async function startExtraction(
+  job: UnpackJob,
+  blobFd: number,
+  growing: boolean,
+): Promise<ReturnType<typeof extract>> {
   const root = await open(job.diff, 'r');
   try {
     const onProgress = (bytes: number): void => job.report('extracting', bytes);
@@ -118,14 +131,23 @@ async function startExtraction(job: UnpackJob, blobFd: number, growing: boolean)
 function checkResult({ descriptor, diffId, source }: UnpackJob, result: ExtractResult): void {
   checkBlob(descriptor, source, result);
   if (result.diffId === diffId) return;
-  throw damaged(descriptor, `layer ${descriptor.digest} from ${source.name} unpacks to ${result.diffId}, but its image says ${diffId}`);
+  throw damaged(
+    descriptor,
+    `layer ${descriptor.digest} from ${source.name} unpacks to ${result.diffId}, but its image says ${diffId}`,
+  );
 }
 
 function checkBlob(descriptor: CheckedDescriptor, source: BlobSource, result: ExtractResult): void {
   if (result.blobBytes !== descriptor.size)
-    throw damaged(descriptor, `blob ${descriptor.digest} from ${source.name} has ${result.blobBytes} bytes, but its manifest says ${descriptor.size}`);
+    throw damaged(
+      descriptor,
+      `blob ${descriptor.digest} from ${source.name} has ${result.blobBytes} bytes, but its manifest says ${descriptor.size}`,
+    );
   if (result.blobDigest !== descriptor.digest)
-    throw damaged(descriptor, `blob ${descriptor.digest} from ${source.name} is not what it claims to be: it hashes to ${result.blobDigest}`);
+    throw damaged(
+      descriptor,
+      `blob ${descriptor.digest} from ${source.name} is not what it claims to be: it hashes to ${result.blobDigest}`,
+    );
 }
 
 function damaged(descriptor: CheckedDescriptor, message: string): GantryError {
@@ -133,13 +155,18 @@ function damaged(descriptor: CheckedDescriptor, message: string): GantryError {
 }
 
 /** Why a layer could not be unpacked. That its blob is not the one wanted explains more than the damage that this did. */
-async function explain(job: UnpackJob, blobFd: number, error: unknown): Promise<unknown> {
-  if (!(error instanceof NativeFailure) || error.kind === 'system' || error.kind === 'cancelled') return error;
+async function explain(job: UnpackJob, blobFd: number, error: unknown): Promise<Error> {
+  if (!(error instanceof NativeFailure)) return asGantryError(error, 'unpackLayer');
+  if (error.kind === 'system' || error.kind === 'cancelled') return error;
   const { descriptor, source } = job;
   try {
-    checkBlob(descriptor, source, await extract({ blobFd, growing: false, rootFd: undefined, tree: 'layer' }).result);
+    checkBlob(
+      descriptor,
+      source,
+      await extract({ blobFd, growing: false, rootFd: undefined, tree: 'layer' }).result,
+    );
   } catch (mismatch) {
-    return mismatch;
+    return asGantryError(mismatch, 'unpackLayer');
   }
   const hostile = error.kind === 'hostile';
   return new GantryError({

@@ -39,8 +39,12 @@ describe('unpacked layers', { skip }, () => {
 
   function xattr(path: string, name: string): string | undefined {
     try {
-      const program = 'import os, sys; sys.stdout.buffer.write(os.getxattr(sys.argv[1], sys.argv[2], follow_symlinks=False))';
-      return execFileSync('python3', ['-c', program, path, name], { encoding: 'latin1', stdio: ['ignore', 'pipe', 'ignore'] });
+      const program =
+        'import os, sys; sys.stdout.buffer.write(os.getxattr(sys.argv[1], sys.argv[2], follow_symlinks=False))';
+      return execFileSync('python3', ['-c', program, path, name], {
+        encoding: 'latin1',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
     } catch {
       return undefined;
     }
@@ -56,12 +60,21 @@ describe('unpacked layers', { skip }, () => {
     assert.equal(statSync(root).mode & 0o7777, 0o711);
     assert.equal(statSync(root).mtimeMs, 1_111_111_111_000);
     const directory = statSync(join(root, 'bin'));
-    assert.deepEqual([directory.mode & 0o7777, directory.uid, directory.gid, directory.mtimeMs], [0o1777, 7, 8, 1_500_000_000_000]);
+    assert.deepEqual(
+      [directory.mode & 0o7777, directory.uid, directory.gid, directory.mtimeMs],
+      [0o1777, 7, 8, 1_500_000_000_000],
+    );
     const file = statSync(join(root, 'bin/su'));
-    assert.deepEqual([file.mode & 0o7777, file.uid, file.gid, file.mtimeMs], [0o6755, 1000, 50, 1_400_000_000_000]);
+    assert.deepEqual(
+      [file.mode & 0o7777, file.uid, file.gid, file.mtimeMs],
+      [0o6755, 1000, 50, 1_400_000_000_000],
+    );
     assert.equal(readFileSync(join(root, 'bin/su'), 'utf8'), 'x'.repeat(1000));
     const link = lstatSync(join(root, 'bin/link'));
-    assert.deepEqual([link.uid, link.gid, link.mtimeMs, readlinkSync(join(root, 'bin/link'))], [3, 4, 1_300_000_000_000, '/etc/passwd']);
+    assert.deepEqual(
+      [link.uid, link.gid, link.mtimeMs, readlinkSync(join(root, 'bin/link'))],
+      [3, 4, 1_300_000_000_000, '/etc/passwd'],
+    );
   });
 
   test('hard links, fifos and devices are what they were', async () => {
@@ -76,7 +89,10 @@ describe('unpacked layers', { skip }, () => {
     const pipe = statSync(join(root, 'pipe'));
     assert.deepEqual([pipe.isFIFO(), pipe.mode & 0o777, pipe.uid], [true, 0o640, 9]);
     const device = statSync(join(root, 'null'));
-    assert.deepEqual([device.isCharacterDevice(), device.rdev, device.mode & 0o777], [true, (1 << 8) | 3, 0o666]);
+    assert.deepEqual(
+      [device.isCharacterDevice(), device.rdev, device.mode & 0o777],
+      [true, (1 << 8) | 3, 0o666],
+    );
   });
 
   test('names are bytes: long ones, decomposed accents and what is no UTF-8 come out as they went in', async () => {
@@ -90,12 +106,20 @@ describe('unpacked layers', { skip }, () => {
       { name: Buffer.concat([Buffer.from('raw'), bad]), content: 'raw bytes' },
       // What Go writes when nothing of the target is ASCII.
       { name: 'x', type: 'symlink', pax: { path: 'ziel', linkpath: `/${decomposed}` } },
-      { name: 'x', type: 'symlink', link: 'y', pax: { path: 'far', linkpath: `/${decomposed}/${'l'.repeat(150)}` } },
+      {
+        name: 'x',
+        type: 'symlink',
+        link: 'y',
+        pax: { path: 'far', linkpath: `/${decomposed}/${'l'.repeat(150)}` },
+      },
     ]);
     assert.equal(readFileSync(join(root, long), 'utf8'), 'long');
     const names = readdirSync(root, { encoding: 'buffer' });
     for (const name of [Buffer.from(decomposed), bad, Buffer.concat([Buffer.from('raw'), bad])])
-      assert.ok(names.some((found) => found.equals(name)), `${name.toString('latin1')} is missing`);
+      assert.ok(
+        names.some((found) => found.equals(name)),
+        `${name.toString('latin1')} is missing`,
+      );
     assert.equal(readlinkSync(join(root, 'ziel')), `/${decomposed}`);
     assert.equal(readlinkSync(join(root, 'far')), `/${decomposed}/${'l'.repeat(150)}`);
   });
@@ -117,9 +141,13 @@ describe('unpacked layers', { skip }, () => {
       },
     ]);
     const path = join(root, 'ping');
-    assert.equal(Buffer.from(xattr(path, 'security.capability') ?? '', 'latin1').toString('hex'), capability.toString('hex'));
+    assert.equal(
+      Buffer.from(xattr(path, 'security.capability') ?? '', 'latin1').toString('hex'),
+      capability.toString('hex'),
+    );
     assert.equal(xattr(path, 'user.note'), 'kept');
-    for (const name of ['user.overlay.opaque', 'trusted.overlay.opaque', 'trusted.other']) assert.equal(xattr(path, name), undefined, name);
+    for (const name of ['user.overlay.opaque', 'trusted.overlay.opaque', 'trusted.other'])
+      assert.equal(xattr(path, name), undefined, name);
   });
 
   test('whiteouts become 0/0 devices, opaque directories carry user.overlay.opaque', async () => {
@@ -139,7 +167,8 @@ describe('unpacked layers', { skip }, () => {
     ]);
     const whiteout = lstatSync(join(root, 'etc/passwd'));
     assert.deepEqual([whiteout.isCharacterDevice(), whiteout.rdev], [true, 0]);
-    for (const name of ['var', 'again', 'later']) assert.equal(xattr(join(root, name), 'user.overlay.opaque'), 'y', name);
+    for (const name of ['var', 'again', 'later'])
+      assert.equal(xattr(join(root, name), 'user.overlay.opaque'), 'y', name);
     assert.deepEqual(readdirSync(join(root, 'later')), ['mine']);
     assert.deepEqual(readdirSync(root).sort(), ['again', 'etc', 'later', 'var']);
     assert.equal(xattr(join(root, 'etc'), 'user.overlay.opaque'), undefined);
@@ -163,7 +192,10 @@ describe('unpacked layers', { skip }, () => {
   test('gzip in several members, zstd and plain tars give the same layer', async () => {
     const content = Buffer.alloc(3_000_000);
     for (let i = 0; i < content.length; i += 4) content.writeUInt32LE(Math.imul(i, 2_654_435_761) >>> 20, i);
-    const tar = makeTar([{ name: 'big', content }, { name: 'small', content: 's' }]);
+    const tar = makeTar([
+      { name: 'big', content },
+      { name: 'small', content: 's' },
+    ]);
     const cuts = [0, 1, 511, 512, 70_000, 262_144, 1_000_003, tar.length];
     const members = cuts.slice(1).map((to, index) => gzipSync(tar.subarray(cuts[index], to)));
     const skippable = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]);
@@ -171,7 +203,13 @@ describe('unpacked layers', { skip }, () => {
       members: Buffer.concat(members),
       gzip: gzipSync(tar),
       zstd: zstdCompressSync(tar),
-      frames: Buffer.concat([skippable, zstdCompressSync(tar.subarray(0, 1000)), skippable, zstdCompressSync(tar.subarray(1000)), skippable]),
+      frames: Buffer.concat([
+        skippable,
+        zstdCompressSync(tar.subarray(0, 1000)),
+        skippable,
+        zstdCompressSync(tar.subarray(1000)),
+        skippable,
+      ]),
       plain: tar,
     };
     for (const [name, blob] of Object.entries(blobs)) {
@@ -184,7 +222,14 @@ describe('unpacked layers', { skip }, () => {
   test('a sparse file keeps its holes', async () => {
     const source = join(fixture.work, 'sparse');
     mkdirSync(source, { recursive: true });
-    execFileSync('sh', ['-c', 'truncate -s 10M f && printf end | dd of=f bs=1 seek=5000000 conv=notrunc status=none && tar --sparse -cf ../sparse.tar f'], { cwd: source });
+    execFileSync(
+      'sh',
+      [
+        '-c',
+        'truncate -s 10M f && printf end | dd of=f bs=1 seek=5000000 conv=notrunc status=none && tar --sparse -cf ../sparse.tar f',
+      ],
+      { cwd: source },
+    );
     const tar = readFileSync(join(fixture.work, 'sparse.tar'));
     assert.ok(tar.length < 100_000);
     const root = await unpackOne({ tar });
@@ -195,49 +240,96 @@ describe('unpacked layers', { skip }, () => {
   });
 
   test('a layer may be empty, and one that replaces everything hides all below', async () => {
-    const roots = await unpack([{ name: 'old', content: 'o' }], [], [{ name: '.wh..wh..opq' }, { name: 'new', content: 'n' }]);
+    const roots = await unpack(
+      [{ name: 'old', content: 'o' }],
+      [],
+      [{ name: '.wh..wh..opq' }, { name: 'new', content: 'n' }],
+    );
     assert.equal(roots.length, 3);
     const [image] = fixture.store.parts.catalog.all();
     const prepared = await fixture.store.prepare('a'.repeat(64), image?.id ?? '');
-    assert.deepEqual(prepared.lowerdirs.map(({ path }) => path), [roots[2]]);
+    assert.deepEqual(
+      prepared.lowerdirs.map(({ path }) => path),
+      [roots[2]],
+    );
   });
 
   const secret = 'outside';
   const hostile: Record<string, { entries: readonly TarEntry[]; says: RegExp }> = {
     'an absolute name': { entries: [{ name: '/etc/evil', content: 'x' }], says: /absolute name \/etc\/evil/ },
     'a name that climbs': { entries: [{ name: 'a/../../evil', content: 'x' }], says: /climbs with \.\./ },
-    'a hard link that climbs': { entries: [{ name: 'l', type: 'hardlink', link: '../../secret' }], says: /climbs with \.\./ },
-    'a hard link to an absolute name': { entries: [{ name: 'l', type: 'hardlink', link: '/etc/passwd' }], says: /absolute hard link target/ },
+    'a hard link that climbs': {
+      entries: [{ name: 'l', type: 'hardlink', link: '../../secret' }],
+      says: /climbs with \.\./,
+    },
+    'a hard link to an absolute name': {
+      entries: [{ name: 'l', type: 'hardlink', link: '/etc/passwd' }],
+      says: /absolute hard link target/,
+    },
     'a hard link through a link': {
-      entries: [{ name: 'd', type: 'symlink', link: '/etc' }, { name: 'l', type: 'hardlink', link: 'd/passwd' }],
+      entries: [
+        { name: 'd', type: 'symlink', link: '/etc' },
+        { name: 'l', type: 'hardlink', link: 'd/passwd' },
+      ],
       says: /link leads out of the tree/,
     },
     'a file written through an absolute link': {
-      entries: [{ name: 'd', type: 'symlink', link: '/tmp' }, { name: 'd/evil', content: 'x' }],
+      entries: [
+        { name: 'd', type: 'symlink', link: '/tmp' },
+        { name: 'd/evil', content: 'x' },
+      ],
       says: /below d, which a link leads out of the tree/,
     },
     'a file written through a climbing link': {
-      entries: [{ name: 'd', type: 'symlink', link: '../../..' }, { name: 'd/evil', content: 'x' }],
+      entries: [
+        { name: 'd', type: 'symlink', link: '../../..' },
+        { name: 'd/evil', content: 'x' },
+      ],
       says: /link leads out of the tree/,
     },
     'a chain of links': {
-      entries: [{ name: 'a', type: 'symlink', link: '.' }, { name: 'a/b', type: 'symlink', link: '..' }, { name: 'b/evil', content: 'x' }],
+      entries: [
+        { name: 'a', type: 'symlink', link: '.' },
+        { name: 'a/b', type: 'symlink', link: '..' },
+        { name: 'b/evil', content: 'x' },
+      ],
       says: /link leads out of the tree/,
     },
-    'a whiteout that climbs': { entries: [{ name: 'd/.wh...', content: '' }], says: /names nothing of its own directory/ },
+    'a whiteout that climbs': {
+      entries: [{ name: 'd/.wh...', content: '' }],
+      says: /names nothing of its own directory/,
+    },
     'a whiteout through a link': {
       entries: [{ name: 'd', type: 'symlink', link: '/etc' }, { name: 'd/.wh.passwd' }],
       says: /link leads out of the tree/,
     },
-    'a root that is a link': { entries: [{ name: './', type: 'symlink', link: '/etc' }], says: /replaces its own root/ },
-    'a hard link to nothing': { entries: [{ name: 'l', type: 'hardlink', link: 'nothing' }], says: /which it does not hold/ },
-    'a file below a file': { entries: [{ name: 'f', content: 'x' }, { name: 'f/g', content: 'y' }], says: /which is not a directory/ },
-    'a size that lies': { entries: [{ name: 'f', content: 'x', statedSize: 100_000 }], says: /ends too early/ },
+    'a root that is a link': {
+      entries: [{ name: './', type: 'symlink', link: '/etc' }],
+      says: /replaces its own root/,
+    },
+    'a hard link to nothing': {
+      entries: [{ name: 'l', type: 'hardlink', link: 'nothing' }],
+      says: /which it does not hold/,
+    },
+    'a file below a file': {
+      entries: [
+        { name: 'f', content: 'x' },
+        { name: 'f/g', content: 'y' },
+      ],
+      says: /which is not a directory/,
+    },
+    'a size that lies': {
+      entries: [{ name: 'f', content: 'x', statedSize: 100_000 }],
+      says: /ends too early/,
+    },
   };
   for (const [title, { entries, says }] of Object.entries(hostile)) {
     test(`a layer with ${title} is refused in one sentence and leaves nothing`, async () => {
       await assert.rejects(unpackOne(entries), (error) => {
-        assert.ok(isGantryError(error) && ['invalid_argument', 'data_loss'].includes(error.code), String(error));
+        assert.ok(
+          isGantryError(error) && ['invalid_argument', 'data_loss'].includes(error.code),
+          String(error),
+        );
         assert.match(error.message, says);
         assert.match(error.message, /^layer sha256:[0-9a-f]{64} from /);
         return true;
@@ -248,9 +340,21 @@ describe('unpacked layers', { skip }, () => {
   }
 
   const damaged: Record<string, { layer: () => LayerFixture; says: RegExp }> = {
-    'a truncated gzip stream': { layer: () => ({ tar: makeTar([]), blob: gzipSync(Buffer.alloc(100_000, 'ab')).subarray(0, 60) }), says: /ends too early/ },
-    'a truncated zstd stream': { layer: () => ({ tar: makeTar([]), blob: zstdCompressSync(Buffer.alloc(100_000, 'ab')).subarray(0, 20) }), says: /ends too early/ },
-    'a truncated tar': { layer: () => ({ tar: makeTar([{ name: 'f', content: 'x'.repeat(5000) }]).subarray(0, 3000) }), says: /ends too early/ },
+    'a truncated gzip stream': {
+      layer: () => ({ tar: makeTar([]), blob: gzipSync(Buffer.alloc(100_000, 'ab')).subarray(0, 60) }),
+      says: /ends too early/,
+    },
+    'a truncated zstd stream': {
+      layer: () => ({
+        tar: makeTar([]),
+        blob: zstdCompressSync(Buffer.alloc(100_000, 'ab')).subarray(0, 20),
+      }),
+      says: /ends too early/,
+    },
+    'a truncated tar': {
+      layer: () => ({ tar: makeTar([{ name: 'f', content: 'x'.repeat(5000) }]).subarray(0, 3000) }),
+      says: /ends too early/,
+    },
     'a wrong gzip checksum': {
       layer: () => {
         const blob = gzipSync(makeTar([]));
@@ -259,10 +363,22 @@ describe('unpacked layers', { skip }, () => {
       },
       says: /checksum is wrong/,
     },
-    'rubbish after gzip': { layer: () => ({ tar: makeTar([]), blob: Buffer.concat([gzipSync(makeTar([])), Buffer.from('rubbish')]) }), says: /damaged/ },
-    'no bytes at all beside a digest of some': { layer: () => ({ tar: makeTar([]), blob: Buffer.alloc(0) }), says: /unpacks to/ },
+    'rubbish after gzip': {
+      layer: () => ({
+        tar: makeTar([]),
+        blob: Buffer.concat([gzipSync(makeTar([])), Buffer.from('rubbish')]),
+      }),
+      says: /damaged/,
+    },
+    'no bytes at all beside a digest of some': {
+      layer: () => ({ tar: makeTar([]), blob: Buffer.alloc(0) }),
+      says: /unpacks to/,
+    },
     'rubbish instead of a tar': { layer: () => ({ tar: Buffer.alloc(4096, 'x') }), says: /damaged/ },
-    'xz compression': { layer: () => ({ tar: makeTar([]), blob: Buffer.from('fd377a585a000000', 'hex') }), says: /compressed with xz/ },
+    'xz compression': {
+      layer: () => ({ tar: makeTar([]), blob: Buffer.from('fd377a585a000000', 'hex') }),
+      says: /compressed with xz/,
+    },
     'another diffID than its image says': {
       layer: () => ({ tar: makeTar([{ name: 'f' }]), diffId: digestOf('other') as Digest }),
       says: /unpacks to sha256:[0-9a-f]+, but its image says/,

@@ -57,7 +57,8 @@ export class LayoutSource implements BlobSource {
     const file = await open(await this.resolve(name), 'r');
     try {
       const { size } = await file.stat();
-      if (size > maxBytes) throw this.#refuse(`holds ${name} of ${size} bytes, more than the ${maxBytes} supported`);
+      if (size > maxBytes)
+        throw this.#refuse(`holds ${name} of ${size} bytes, more than the ${maxBytes} supported`);
       return await file.readFile();
     } finally {
       await file.close();
@@ -81,7 +82,11 @@ export class LayoutSource implements BlobSource {
     return (await stat(await this.resolve(name))).size;
   }
 
-  async readBlob(descriptor: CheckedDescriptor, take: (chunks: readonly Uint8Array[]) => Promise<void>, signal: AbortSignal): Promise<void> {
+  async readBlob(
+    descriptor: CheckedDescriptor,
+    take: (chunks: readonly Uint8Array[]) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const file = await open(await this.resolve(this.#placeOf(descriptor.digest)), 'r');
     try {
       const { size } = await file.stat();
@@ -92,9 +97,14 @@ export class LayoutSource implements BlobSource {
           object: descriptor.digest,
           message: `blob ${shortDigest(descriptor.digest)} of ${this.name} has ${size} bytes, but its manifest says ${descriptor.size}`,
         });
-      for (let position = 0; position < size; ) {
+      for (let position = 0; position < size;) {
         signal.throwIfAborted();
-        const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(Math.min(pieceBytes, size - position)), 0, null, position);
+        const { bytesRead, buffer } = await file.read(
+          Buffer.allocUnsafe(Math.min(pieceBytes, size - position)),
+          0,
+          null,
+          position,
+        );
         if (bytesRead === 0) throw this.#refuse(`shrinks while it is read`);
         await take([buffer.subarray(0, bytesRead)]);
         position += bytesRead;
@@ -113,6 +123,11 @@ export class LayoutSource implements BlobSource {
   }
 
   #refuse(reason: string): GantryError {
-    return new GantryError({ code: 'invalid_argument', operation: 'LoadImage', object: this.name, message: `${this.name} ${reason}` });
+    return new GantryError({
+      code: 'invalid_argument',
+      operation: 'LoadImage',
+      object: this.name,
+      message: `${this.name} ${reason}`,
+    });
   }
 }

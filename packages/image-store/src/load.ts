@@ -7,7 +7,15 @@ import { readDockerArchive } from './docker-archive.js';
 import { shortDigest, type Digest } from './digest.js';
 import type { ImageName, ImageRecord } from './image-catalog.js';
 import { LayoutSource } from './layout-source.js';
-import { maxConfigBytes, maxManifestBytes, parseConfig, parseManifest, type CheckedConfig, type CheckedDescriptor, type CheckedManifest } from './manifest.js';
+import {
+  maxConfigBytes,
+  maxManifestBytes,
+  parseConfig,
+  parseManifest,
+  type CheckedConfig,
+  type CheckedDescriptor,
+  type CheckedManifest,
+} from './manifest.js';
 import { NativeFailure, extract } from './native.js';
 import { choosePlatform, formatPlatform, hostPlatform, matchesPlatform } from './platform.js';
 import { noSuchPlatform } from './pull.js';
@@ -54,9 +62,13 @@ export async function loadImages(parts: StoreParts, options: LoadOptions): Promi
 }
 
 async function openSource({ path, device, inode }: common.KernelHandle): Promise<FileHandle> {
-  const refuse = (code: 'not_found' | 'invalid_argument' | 'failed_precondition', message: string, cause?: unknown): GantryError =>
-    new GantryError({ code, operation: 'LoadImage', object: path, message, cause });
-  if (!path.startsWith('/')) throw refuse('invalid_argument', `${JSON.stringify(path)} is not an absolute path`);
+  const refuse = (
+    code: 'not_found' | 'invalid_argument' | 'failed_precondition',
+    message: string,
+    cause?: unknown,
+  ): GantryError => new GantryError({ code, operation: 'LoadImage', object: path, message, cause });
+  if (!path.startsWith('/'))
+    throw refuse('invalid_argument', `${JSON.stringify(path)} is not an absolute path`);
   let file: FileHandle;
   try {
     file = await open(path, 'r');
@@ -73,7 +85,12 @@ async function openSource({ path, device, inode }: common.KernelHandle): Promise
     : refuse('failed_precondition', `${path} is not the file any more that was meant`);
 }
 
-async function openArchive(file: FileHandle, path: string, directory: string, signal: AbortSignal): Promise<void> {
+async function openArchive(
+  file: FileHandle,
+  path: string,
+  directory: string,
+  signal: AbortSignal,
+): Promise<void> {
   try {
     await mkdir(directory, { mode: 0o700 });
     const root = await open(directory, 'r');
@@ -105,9 +122,15 @@ async function openArchive(file: FileHandle, path: string, directory: string, si
   }
 }
 
-async function loadLayout(parts: StoreParts, source: LayoutSource, baseName: string | undefined, options: LoadOptions): Promise<void> {
+async function loadLayout(
+  parts: StoreParts,
+  source: LayoutSource,
+  baseName: string | undefined,
+  options: LoadOptions,
+): Promise<void> {
   const index = await source.readOptional('index.json', maxManifestBytes);
-  const docker = index === undefined ? await source.readOptional('manifest.json', maxManifestBytes) : undefined;
+  const docker =
+    index === undefined ? await source.readOptional('manifest.json', maxManifestBytes) : undefined;
   if (index === undefined && docker === undefined)
     throw new GantryError({
       code: 'invalid_argument',
@@ -115,11 +138,19 @@ async function loadLayout(parts: StoreParts, source: LayoutSource, baseName: str
       object: source.name,
       message: `${source.name} is no image archive: it holds neither index.json nor manifest.json`,
     });
-  const images = index === undefined ? await readDockerArchive(source, docker as Buffer) : await readOciLayout(source, index, baseName);
+  const images =
+    index === undefined
+      ? await readDockerArchive(source, docker as Buffer)
+      : await readOciLayout(source, index, baseName);
   for (const image of images) options.onImage(await keepImage(parts, source, image, options));
 }
 
-async function keepImage(parts: StoreParts, source: LayoutSource, image: LoadableImage, options: LoadOptions): Promise<ImageRecord> {
+async function keepImage(
+  parts: StoreParts,
+  source: LayoutSource,
+  image: LoadableImage,
+  options: LoadOptions,
+): Promise<ImageRecord> {
   const documents = image.documents.map(({ digest }) => digest);
   parts.blobs.holds.hold(documents);
   try {
@@ -130,16 +161,29 @@ async function keepImage(parts: StoreParts, source: LayoutSource, image: Loadabl
   }
 }
 
-async function readOciLayout(source: LayoutSource, indexBytes: Uint8Array, baseName: string | undefined): Promise<LoadableImage[]> {
+async function readOciLayout(
+  source: LayoutSource,
+  indexBytes: Uint8Array,
+  baseName: string | undefined,
+): Promise<LoadableImage[]> {
   const what = `index.json of ${source.name}`;
   const index = parseManifest(indexBytes, 'application/vnd.oci.image.index.v1+json', what);
   const entries = index.kind === 'index' ? index.manifests.filter((entry) => !isAttestation(entry)) : [];
   if (entries.length === 0)
-    throw new GantryError({ code: 'invalid_argument', operation: 'LoadImage', object: source.name, message: `${source.name} holds no image` });
+    throw new GantryError({
+      code: 'invalid_argument',
+      operation: 'LoadImage',
+      object: source.name,
+      message: `${source.name} holds no image`,
+    });
   const here = hostPlatform();
   const chosen = entries.filter(({ platform }) => platform === undefined || matchesPlatform(platform, here));
   if (chosen.length === 0)
-    throw noSuchPlatform(source.name, here, entries.flatMap(({ platform }) => (platform === undefined ? [] : [formatPlatform(platform)])));
+    throw noSuchPlatform(
+      source.name,
+      here,
+      entries.flatMap(({ platform }) => (platform === undefined ? [] : [formatPlatform(platform)])),
+    );
   const images: LoadableImage[] = [];
   for (const entry of chosen) images.push(await readOciImage(source, entry, nameOf(entry, baseName)));
   return images;
@@ -150,26 +194,51 @@ function isAttestation({ platform, annotations }: Descriptor): boolean {
   return platform?.os === 'unknown' || annotations?.['vnd.docker.reference.type'] !== undefined;
 }
 
-async function readOciImage(source: LayoutSource, entry: CheckedDescriptor, reference: string | undefined): Promise<LoadableImage> {
+async function readOciImage(
+  source: LayoutSource,
+  entry: CheckedDescriptor,
+  reference: string | undefined,
+): Promise<LoadableImage> {
   const documents: { digest: Digest; bytes: Uint8Array }[] = [];
   const read = async (descriptor: CheckedDescriptor, maxBytes: number): Promise<Buffer> => {
     const bytes = await source.readDocument(descriptor, maxBytes);
     documents.push({ digest: descriptor.digest, bytes });
     return bytes;
   };
-  const what = (descriptor: CheckedDescriptor): string => `manifest ${shortDigest(descriptor.digest)} of ${source.name}`;
+  const what = (descriptor: CheckedDescriptor): string =>
+    `manifest ${shortDigest(descriptor.digest)} of ${source.name}`;
   let document = parseManifest(await read(entry, maxManifestBytes), entry.mediaType, what(entry));
   if (document.kind === 'index') {
     const inner = choosePlatform(document.manifests, hostPlatform()) as CheckedDescriptor | undefined;
     if (inner === undefined)
-      throw noSuchPlatform(reference ?? source.name, hostPlatform(), document.manifests.flatMap(({ platform }) => (platform === undefined ? [] : [formatPlatform(platform)])));
+      throw noSuchPlatform(
+        reference ?? source.name,
+        hostPlatform(),
+        document.manifests.flatMap(({ platform }) =>
+          platform === undefined ? [] : [formatPlatform(platform)],
+        ),
+      );
     document = parseManifest(await read(inner, maxManifestBytes), inner.mediaType, what(inner));
   }
   if (document.kind === 'index')
-    throw new GantryError({ code: 'invalid_argument', operation: 'LoadImage', object: source.name, message: `${what(entry)} holds an index within an index, which is not supported` });
+    throw new GantryError({
+      code: 'invalid_argument',
+      operation: 'LoadImage',
+      object: source.name,
+      message: `${what(entry)} holds an index within an index, which is not supported`,
+    });
   const { manifest } = document;
-  const config = parseConfig(await read(manifest.config, maxConfigBytes), manifest.layers.length, `the configuration of ${what(entry)}`);
-  return { manifest, config, documents, names: reference === undefined ? [] : [{ reference, manifestDigest: entry.digest }] };
+  const config = parseConfig(
+    await read(manifest.config, maxConfigBytes),
+    manifest.layers.length,
+    `the configuration of ${what(entry)}`,
+  );
+  return {
+    manifest,
+    config,
+    documents,
+    names: reference === undefined ? [] : [{ reference, manifestDigest: entry.digest }],
+  };
 }
 
 /**
@@ -177,7 +246,8 @@ async function readOciImage(source: LayoutSource, entry: CheckedDescriptor, refe
  * the layout's directory, as umoci means it.
  */
 function nameOf({ annotations }: Descriptor, baseName: string | undefined): string | undefined {
-  const given = annotations?.['io.containerd.image.name'] ?? annotations?.['org.opencontainers.image.ref.name'];
+  const given =
+    annotations?.['io.containerd.image.name'] ?? annotations?.['org.opencontainers.image.ref.name'];
   if (given === undefined) return undefined;
   const whole = /[/:]/.test(given) ? given : baseName === undefined ? undefined : `${baseName}:${given}`;
   if (whole === undefined) return undefined;

@@ -6,7 +6,10 @@ import { createImageStoreMetrics } from './metrics.js';
 import { createHandlers } from './service.js';
 
 /** Starts the image store of this node. It mounts nothing, so that containers live on whatever happens to it. */
-export function startImageStore(environment: ServiceEnvironment, config: ImageStoreConfig): Promise<RunningService> {
+export function startImageStore(
+  environment: ServiceEnvironment,
+  config: ImageStoreConfig,
+): Promise<RunningService> {
   return startService({
     name: image.ImageStore.name,
     environment,

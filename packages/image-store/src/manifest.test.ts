@@ -12,7 +12,8 @@ const config = { mediaType: MEDIA_TYPES.ociConfig, digest, size: 2 };
 const layer = { mediaType: MEDIA_TYPES.ociLayerGzip, digest, size: 2 };
 const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers: [layer] };
 const bytesOf = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
-const refusal = (pattern: RegExp) => (error: unknown) => isGantryError(error, 'invalid_argument') && pattern.test(error.message);
+const refusal = (pattern: RegExp) => (error: unknown) =>
+  isGantryError(error, 'invalid_argument') && pattern.test(error.message);
 
 describe('manifests', () => {
   test('a manifest gives its configuration and layers, with or without its media type inside', () => {
@@ -20,18 +21,43 @@ describe('manifests', () => {
       const parsed = parseManifest(bytesOf(document), MEDIA_TYPES.ociManifest, 'm');
       assert.ok(parsed.kind === 'manifest');
       assert.equal(parsed.manifest.config.digest, digest);
-      assert.deepEqual(parsed.manifest.layers.map(({ size }) => size), [2]);
+      assert.deepEqual(
+        parsed.manifest.layers.map(({ size }) => size),
+        [2],
+      );
     }
   });
 
   const wrong: Record<string, [unknown, RegExp]> = {
     'schema 1': [{ schemaVersion: 1 }, /schema 1/],
-    'an unknown media type': [{ ...manifest, mediaType: 'application/x-sausage' }, /"application\/x-sausage", which is not an image's/],
-    'an artifact': [{ ...manifest, config: { ...config, mediaType: 'application/vnd.oci.empty.v1+json' }, artifactType: 'application/x-chart' }, /artifact of type "application\/x-chart"/],
-    'an encrypted layer': [{ ...manifest, layers: [{ ...layer, mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip+encrypted' }] }, /media type ".*encrypted", which is not supported/],
-    'a digest that is none': [{ ...manifest, config: { ...config, digest: 'sha256:../../etc' } }, /not a sha256 digest/],
+    'an unknown media type': [
+      { ...manifest, mediaType: 'application/x-sausage' },
+      /"application\/x-sausage", which is not an image's/,
+    ],
+    'an artifact': [
+      {
+        ...manifest,
+        config: { ...config, mediaType: 'application/vnd.oci.empty.v1+json' },
+        artifactType: 'application/x-chart',
+      },
+      /artifact of type "application\/x-chart"/,
+    ],
+    'an encrypted layer': [
+      {
+        ...manifest,
+        layers: [{ ...layer, mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip+encrypted' }],
+      },
+      /media type ".*encrypted", which is not supported/,
+    ],
+    'a digest that is none': [
+      { ...manifest, config: { ...config, digest: 'sha256:../../etc' } },
+      /not a sha256 digest/,
+    ],
     'a size that is none': [{ ...manifest, layers: [{ ...layer, size: -1 }] }, /without a size/],
-    'a huge configuration': [{ ...manifest, config: { ...config, size: 1e9 } }, /configuration of 1000000000 bytes/],
+    'a huge configuration': [
+      { ...manifest, config: { ...config, size: 1e9 } },
+      /configuration of 1000000000 bytes/,
+    ],
     'no layers': [{ ...manifest, layers: undefined }, /has no layers/],
     'a list': [[], /not a JSON object/],
   };
@@ -41,16 +67,22 @@ describe('manifests', () => {
     });
 
   test('whatever a registry sends, it is parsed or refused, never anything else', () => {
-    const mutated = fc.tuple(fc.constantFrom(...Object.keys(manifest), 'manifests', 'platform'), fc.jsonValue()).map(([key, value]) => ({ ...manifest, [key]: value }));
+    const mutated = fc
+      .tuple(fc.constantFrom(...Object.keys(manifest), 'manifests', 'platform'), fc.jsonValue())
+      .map(([key, value]) => ({ ...manifest, [key]: value }));
     fc.assert(
-      fc.property(fc.oneof(fc.jsonValue(), mutated), fc.constantFrom('', MEDIA_TYPES.ociIndex, MEDIA_TYPES.dockerManifest), (document, mediaType) => {
-        try {
-          parseManifest(bytesOf(document), mediaType, 'm');
-          parseConfig(bytesOf(document), 0, 'c');
-        } catch (error) {
-          assert.ok(isGantryError(error, 'invalid_argument'), String(error));
-        }
-      }),
+      fc.property(
+        fc.oneof(fc.jsonValue(), mutated),
+        fc.constantFrom('', MEDIA_TYPES.ociIndex, MEDIA_TYPES.dockerManifest),
+        (document, mediaType) => {
+          try {
+            parseManifest(bytesOf(document), mediaType, 'm');
+            parseConfig(bytesOf(document), 0, 'c');
+          } catch (error) {
+            assert.ok(isGantryError(error, 'invalid_argument'), String(error));
+          }
+        },
+      ),
       { seed: 7, numRuns: 2_000 },
     );
   });
@@ -71,11 +103,17 @@ describe('configurations', () => {
       2,
       'c',
     );
-    assert.deepEqual([parsed.createdBy, parsed.labels, parsed.createdUnixMs, formatPlatform(parsed.platform)], [['one', 'two'], { a: 'b' }, 1_704_067_200_000, 'linux/arm64/v8']);
+    assert.deepEqual(
+      [parsed.createdBy, parsed.labels, parsed.createdUnixMs, formatPlatform(parsed.platform)],
+      [['one', 'two'], { a: 'b' }, 1_704_067_200_000, 'linux/arm64/v8'],
+    );
   });
 
   test('one that names other layers than its manifest is refused', () => {
-    assert.throws(() => parseConfig(bytesOf({ rootfs: { diff_ids: [digest] } }), 2, 'c'), refusal(/names 1 layers where its manifest has 2/));
+    assert.throws(
+      () => parseConfig(bytesOf({ rootfs: { diff_ids: [digest] } }), 2, 'c'),
+      refusal(/names 1 layers where its manifest has 2/),
+    );
   });
 
   test('chain ids are those of the specification', () => {
@@ -86,17 +124,36 @@ describe('configurations', () => {
 });
 
 describe('platforms', () => {
-  const entry = (os: string, architecture: string, variant?: string) => ({ ...config, platform: { os, architecture, ...(variant === undefined ? {} : { variant }) } });
+  const entry = (os: string, architecture: string, variant?: string) => ({
+    ...config,
+    platform: { os, architecture, ...(variant === undefined ? {} : { variant }) },
+  });
 
   test('they are read with the names that people and kernels use', () => {
-    for (const [given, meant] of [['linux/amd64', 'linux/amd64'], ['x86_64', 'linux/amd64'], ['linux/aarch64', 'linux/arm64'], ['linux/arm/v6', 'linux/arm/v6'], ['armhf', 'linux/arm/v7']] as const)
+    for (const [given, meant] of [
+      ['linux/amd64', 'linux/amd64'],
+      ['x86_64', 'linux/amd64'],
+      ['linux/aarch64', 'linux/arm64'],
+      ['linux/arm/v6', 'linux/arm/v6'],
+      ['armhf', 'linux/arm/v7'],
+    ] as const)
       assert.equal(formatPlatform(parsePlatform(given)), meant);
     assert.throws(() => parsePlatform('linux/amd64/v2/x'), refusal(/is not a platform/));
   });
 
   test('of an index, the best variant that still runs is chosen', () => {
-    const index = [entry('linux', 'arm', 'v5'), entry('linux', 'arm', 'v6'), entry('linux', 'arm', 'v7'), entry('linux', 'amd64', 'v3'), entry('linux', 'amd64'), entry('windows', 'amd64')];
-    const chosen = (text: string): string => formatPlatform(choosePlatform(index, parsePlatform(text))?.platform ?? { os: 'none', architecture: '' });
+    const index = [
+      entry('linux', 'arm', 'v5'),
+      entry('linux', 'arm', 'v6'),
+      entry('linux', 'arm', 'v7'),
+      entry('linux', 'amd64', 'v3'),
+      entry('linux', 'amd64'),
+      entry('windows', 'amd64'),
+    ];
+    const chosen = (text: string): string =>
+      formatPlatform(
+        choosePlatform(index, parsePlatform(text))?.platform ?? { os: 'none', architecture: '' },
+      );
     assert.equal(chosen('linux/arm/v7'), 'linux/arm/v7');
     assert.equal(chosen('linux/arm/v6'), 'linux/arm/v6');
     assert.equal(chosen('linux/amd64'), 'linux/amd64');

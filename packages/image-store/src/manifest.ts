@@ -1,5 +1,12 @@
 import { GantryError } from '@gantry/protocol';
-import { MEDIA_TYPES, type Descriptor, type ImageConfig, type ImageIndex, type ImageManifest, type Platform } from '@gantry/oci';
+import {
+  MEDIA_TYPES,
+  type Descriptor,
+  type ImageConfig,
+  type ImageIndex,
+  type ImageManifest,
+  type Platform,
+} from '@gantry/oci';
 import { parseDigest, type Digest } from './digest.js';
 
 /** Larger documents are refused unread, bytes. */
@@ -53,7 +60,12 @@ const layerTypes: readonly string[] = [
 export const acceptedManifestTypes = [...indexTypes, ...manifestTypes].join(', ');
 
 function refuse(what: string, reason: string): never {
-  throw new GantryError({ code: 'invalid_argument', operation: 'parseManifest', object: what, message: `${what} ${reason}` });
+  throw new GantryError({
+    code: 'invalid_argument',
+    operation: 'parseManifest',
+    object: what,
+    message: `${what} ${reason}`,
+  });
 }
 
 function parseObject(bytes: Uint8Array, what: string): Readonly<Record<string, unknown>> {
@@ -75,7 +87,8 @@ function checkDescriptor(value: unknown, what: string): CheckedDescriptor {
   if (!isObject(value)) refuse(what, 'holds a descriptor that is not an object');
   const { mediaType, size } = value;
   if (typeof mediaType !== 'string') refuse(what, 'holds a descriptor without a media type');
-  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) refuse(what, 'holds a descriptor without a size');
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
+    refuse(what, 'holds a descriptor without a size');
   const platform = isObject(value['platform']) ? checkPlatform(value['platform']) : undefined;
   return Object.freeze({
     mediaType,
@@ -97,22 +110,31 @@ function checkPlatform(value: Readonly<Record<string, unknown>>): Platform {
 
 function stringsOf(value: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> {
   return Object.freeze(
-    Object.fromEntries(Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string')),
+    Object.fromEntries(
+      Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+    ),
   );
 }
 
 /** Reads a manifest or an index. `mediaType` is what the registry or the descriptor said; the document itself goes before. */
 export function parseManifest(bytes: Uint8Array, mediaType: string, what: string): ManifestDocument {
   const document = parseObject(bytes, what);
-  if (document['schemaVersion'] === 1) refuse(what, 'is a docker schema 1 manifest, which is not supported: push the image again with a newer tool');
+  if (document['schemaVersion'] === 1)
+    refuse(
+      what,
+      'is a docker schema 1 manifest, which is not supported: push the image again with a newer tool',
+    );
   const stated = typeof document['mediaType'] === 'string' ? document['mediaType'] : mediaType;
-  const isIndex = indexTypes.includes(stated) || (!manifestTypes.includes(stated) && Array.isArray(document['manifests']));
+  const isIndex =
+    indexTypes.includes(stated) || (!manifestTypes.includes(stated) && Array.isArray(document['manifests']));
   if (isIndex) {
     const { manifests } = document as unknown as Partial<ImageIndex>;
     if (!Array.isArray(manifests)) refuse(what, 'is an index without manifests');
     return { kind: 'index', manifests: manifests.map((entry) => checkDescriptor(entry, what)) };
   }
-  const known = manifestTypes.includes(stated) || ((stated === '' || stated === 'application/json') && Array.isArray(document['layers']));
+  const known =
+    manifestTypes.includes(stated) ||
+    ((stated === '' || stated === 'application/json') && Array.isArray(document['layers']));
   if (!known) refuse(what, `has the media type ${JSON.stringify(stated)}, which is not an image's`);
   return { kind: 'manifest', manifest: checkManifest(document as unknown as Partial<ImageManifest>, what) };
 }
@@ -120,13 +142,22 @@ export function parseManifest(bytes: Uint8Array, mediaType: string, what: string
 function checkManifest(document: Partial<ImageManifest>, what: string): CheckedManifest {
   const config = checkDescriptor(document.config, what);
   if (!configTypes.includes(config.mediaType))
-    refuse(what, `is an artifact of type ${JSON.stringify(document.artifactType ?? config.mediaType)}, not an image`);
-  if (config.size > maxConfigBytes) refuse(what, `has a configuration of ${config.size} bytes, more than the ${maxConfigBytes} supported`);
+    refuse(
+      what,
+      `is an artifact of type ${JSON.stringify(document.artifactType ?? config.mediaType)}, not an image`,
+    );
+  if (config.size > maxConfigBytes)
+    refuse(what, `has a configuration of ${config.size} bytes, more than the ${maxConfigBytes} supported`);
   if (!Array.isArray(document.layers)) refuse(what, 'has no layers');
-  if (document.layers.length > maxLayers) refuse(what, `has ${document.layers.length} layers, more than the ${maxLayers} supported`);
+  if (document.layers.length > maxLayers)
+    refuse(what, `has ${document.layers.length} layers, more than the ${maxLayers} supported`);
   const layers = document.layers.map((layer) => checkDescriptor(layer, what));
   for (const layer of layers)
-    if (!layerTypes.includes(layer.mediaType)) refuse(what, `has a layer of the media type ${JSON.stringify(layer.mediaType)}, which is not supported`);
+    if (!layerTypes.includes(layer.mediaType))
+      refuse(
+        what,
+        `has a layer of the media type ${JSON.stringify(layer.mediaType)}, which is not supported`,
+      );
   return Object.freeze({ config, layers: Object.freeze(layers) });
 }
 
@@ -135,7 +166,8 @@ export function parseConfig(bytes: Uint8Array, layerCount: number, what: string)
   const document = parseObject(bytes, what) as unknown as ImageConfig;
   const diffIds = document.rootfs?.diff_ids ?? [];
   if (!Array.isArray(diffIds)) refuse(what, 'has no list of layers');
-  if (diffIds.length !== layerCount) refuse(what, `names ${diffIds.length} layers where its manifest has ${layerCount}`);
+  if (diffIds.length !== layerCount)
+    refuse(what, `names ${diffIds.length} layers where its manifest has ${layerCount}`);
   const created = Date.parse(document.created ?? '');
   const labels: unknown = document.config?.Labels;
   return Object.freeze({
@@ -153,5 +185,7 @@ function commandsOf({ history }: ImageConfig, layerCount: number): string[] {
     .filter((entry) => isObject(entry))
     .filter((entry) => entry['empty_layer'] !== true)
     .map((entry) => (typeof entry['created_by'] === 'string' ? entry['created_by'] : ''));
-  return Array.from({ length: layerCount }, (_, index) => (made.length === layerCount ? (made[index] ?? '') : ''));
+  return Array.from({ length: layerCount }, (_, index) =>
+    made.length === layerCount ? (made[index] ?? '') : '',
+  );
 }

@@ -24,9 +24,19 @@ export function createImageStoreMetrics(registry: Registry, store: ImageStore): 
     });
   };
   gauge('gantry_image_store_images', 'Images on this node.', () => parts.catalog.all().length);
-  gauge('gantry_image_store_unpacked_layers', 'Unpacked layers on this node.', () => parts.layers.all().length);
-  gauge('gantry_image_store_layer_bytes', 'Content of all unpacked layers.', () => parts.layers.all().reduce((sum, { bytes }) => sum + bytes, 0));
-  gauge('gantry_image_store_blob_bytes', 'Size of all blobs as they were fetched.', () => parts.blobs.totalBytes);
+  gauge(
+    'gantry_image_store_unpacked_layers',
+    'Unpacked layers on this node.',
+    () => parts.layers.all().length,
+  );
+  gauge('gantry_image_store_layer_bytes', 'Content of all unpacked layers.', () =>
+    parts.layers.all().reduce((sum, { bytes }) => sum + bytes, 0),
+  );
+  gauge(
+    'gantry_image_store_blob_bytes',
+    'Size of all blobs as they were fetched.',
+    () => parts.blobs.totalBytes,
+  );
   gauge('gantry_image_store_rootfs', 'Containers that hold directories.', () => rootfs.all().length);
   return {
     fetchSeconds: new Histogram({
@@ -42,6 +52,10 @@ export function createImageStoreMetrics(registry: Registry, store: ImageStore): 
       labelNames: ['source'],
       registers,
     }),
-    reclaimedBytes: new Counter({ name: 'gantry_image_store_reclaimed_bytes_total', help: 'Bytes freed by removing images.', registers }),
+    reclaimedBytes: new Counter({
+      name: 'gantry_image_store_reclaimed_bytes_total',
+      help: 'Bytes freed by removing images.',
+      registers,
+    }),
   };
 }

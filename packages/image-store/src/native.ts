@@ -72,7 +72,13 @@ export interface UpperSummary {
 
 type JobEvent =
   | { readonly type: 'progress'; readonly bytes: number }
-  | { readonly type: 'failed'; readonly kind: NativeFailureKind; readonly message: string; readonly errno: number; readonly path: string }
+  | {
+      readonly type: 'failed';
+      readonly kind: NativeFailureKind;
+      readonly message: string;
+      readonly errno: number;
+      readonly path: string;
+    }
   | { readonly type: 'done' };
 type JobListener = (event: JobEvent) => void;
 
@@ -94,7 +100,8 @@ interface Addon {
   syncFileSystem(fd: number, listener: JobListener): void;
 }
 
-const directory = process.env['GANTRY_NATIVE_DIR'] ?? fileURLToPath(new URL('../../../build/native/', import.meta.url));
+const directory =
+  process.env['GANTRY_NATIVE_DIR'] ?? fileURLToPath(new URL('../../../build/native/', import.meta.url));
 const addon = createRequire(import.meta.url)(join(directory, 'image-store.node')) as Addon;
 
 function jobOf<T>(start: (listener: JobListener) => void): Promise<T> {
@@ -135,7 +142,11 @@ export function removeTree(directoryFd: number, name: string): Promise<void> {
 }
 
 /** Tells what an overlay's upper directory changes in the layers below it, top layer first. */
-export function summarizeUpper(upperFd: number, lowerFds: readonly number[], limit: number): Promise<UpperSummary> {
+export function summarizeUpper(
+  upperFd: number,
+  lowerFds: readonly number[],
+  limit: number,
+): Promise<UpperSummary> {
   return jobOf<UpperSummary>((listener) => addon.summarizeUpper(upperFd, lowerFds, limit, listener));
 }
 

@@ -2,9 +2,14 @@ import { arch } from 'node:os';
 import { GantryError } from '@gantry/protocol';
 import type { Descriptor, Platform } from '@gantry/oci';
 
-const machineNames: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm', ia32: '386' };
+const machineNames: Readonly<Record<string, string>> = {
+  x64: 'amd64',
+  arm64: 'arm64',
+  arm: 'arm',
+  ia32: '386',
+};
 const aliases: Readonly<Record<string, { architecture: string; variant?: string }>> = {
-  'x86_64': { architecture: 'amd64' },
+  x86_64: { architecture: 'amd64' },
   'x86-64': { architecture: 'amd64' },
   aarch64: { architecture: 'arm64' },
   i386: { architecture: '386' },
@@ -48,7 +53,13 @@ export function formatPlatform({ os, architecture, variant }: Platform): string 
 /** The variant that a platform has when none is written. */
 function variantOf({ architecture, variant }: Platform): string {
   if (variant !== undefined && variant !== '') return variant;
-  return architecture === 'arm64' ? 'v8' : architecture === 'arm' ? 'v7' : architecture === 'amd64' ? 'v1' : '';
+  return architecture === 'arm64'
+    ? 'v8'
+    : architecture === 'arm'
+      ? 'v7'
+      : architecture === 'amd64'
+        ? 'v1'
+        : '';
 }
 
 /** How well an image for `offered` runs on `wanted`: 0 not at all, else the higher the better. */
@@ -77,5 +88,7 @@ export function choosePlatform(manifests: readonly Descriptor[], wanted: Platfor
   }
   const [only, ...others] = manifests;
   // Single images are often put into an index without saying what they are for.
-  return best ?? (only !== undefined && others.length === 0 && only.platform === undefined ? only : undefined);
+  return (
+    best ?? (only !== undefined && others.length === 0 && only.platform === undefined ? only : undefined)
+  );
 }

@@ -24,7 +24,9 @@ export class ProgressFeed<Item> {
   };
 
   /** Runs the work and yields what it tells, its items after the progress that came before them. Throws what it throws. */
-  async *follow(work: Promise<void>): AsyncGenerator<{ readonly layer: LayerProgressReport } | { readonly item: Item }> {
+  async *follow(
+    work: Promise<void>,
+  ): AsyncGenerator<{ readonly layer: LayerProgressReport } | { readonly item: Item }> {
     work.then(
       () => this.#finish(undefined),
       (error: unknown) => this.#finish({ error }),

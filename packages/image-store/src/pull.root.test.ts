@@ -56,18 +56,26 @@ describe('pulling from a registry that misbehaves', { skip }, () => {
     const first: LayerProgressReport[] = [];
     const image = await fixture.pull(name(), { onProgress: (report) => first.push(report) });
     assert.equal(image.id, made.imageId);
-    assert.deepEqual(new Set(first.filter(({ status }) => status === 'done').map(({ digest }) => digest)), new Set(made.layerDigests));
+    assert.deepEqual(
+      new Set(first.filter(({ status }) => status === 'done').map(({ digest }) => digest)),
+      new Set(made.layerDigests),
+    );
     const asked = registry.requests.length;
     const second: LayerProgressReport[] = [];
     await fixture.pull(name(), { onProgress: (report) => second.push(report) });
-    assert.deepEqual(second.map(({ status }) => status), ['exists', 'exists']);
+    assert.deepEqual(
+      second.map(({ status }) => status),
+      ['exists', 'exists'],
+    );
     assert.equal(registry.requests.length, asked + 1);
     await fixture.pull(name(), { policy: 'missing' });
     assert.equal(registry.requests.length, asked + 1);
   });
 
   test('twenty pulls of one image at the same time fetch every blob once', async () => {
-    const images = await Promise.all(Array.from({ length: 20 }, (_, i) => fixture.pull(`${registry.host}/some/image:${i}`)));
+    const images = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => fixture.pull(`${registry.host}/some/image:${i}`)),
+    );
     assert.equal(new Set(images.map(({ id }) => id)).size, 1);
     for (const digest of made.layerDigests) assert.equal(registry.countOf(blobPath(digest)), 1);
     assert.equal(fixture.store.parts.catalog.get(made.imageId)?.names.length, 20);
@@ -87,7 +95,11 @@ describe('pulling from a registry that misbehaves', { skip }, () => {
       response.writeHead(500, { 'retry-after': '0' }).end();
       return true;
     };
-    await assertRefused(fixture.pull(name()), 'unavailable', new RegExp(`^registry ${registry.host} fails with HTTP 500$`));
+    await assertRefused(
+      fixture.pull(name()),
+      'unavailable',
+      new RegExp(`^registry ${registry.host} fails with HTTP 500$`),
+    );
   });
 
   test('a connection that breaks is taken up where it broke', async () => {
@@ -114,8 +126,10 @@ describe('pulling from a registry that misbehaves', { skip }, () => {
       return false;
     };
     registry.disturb = (request, response, path) => {
-      if (request.headers.authorization === undefined) response.writeHead(401, { 'www-authenticate': 'Basic realm="r"' }).end();
-      else if (path.includes('/blobs/')) response.writeHead(307, { location: `http://${storage.host}${path}` }).end();
+      if (request.headers.authorization === undefined)
+        response.writeHead(401, { 'www-authenticate': 'Basic realm="r"' }).end();
+      else if (path.includes('/blobs/'))
+        response.writeHead(307, { location: `http://${storage.host}${path}` }).end();
       else return false;
       return true;
     };
@@ -140,12 +154,21 @@ describe('pulling from a registry that misbehaves', { skip }, () => {
       return true;
     };
     const options = { signal: new AbortController().signal, onProgress: (): void => undefined };
-    await fixture.store.pull({ reference: name(), platform: '', policy: '', credentials: { username: 'me', password: 'pw' } }, options);
-    assert.deepEqual(tokens, [`/token?service=reg&scope=repository%3Asome%2Fimage%3Apull Basic ${Buffer.from('me:pw').toString('base64')}`]);
+    await fixture.store.pull(
+      { reference: name(), platform: '', policy: '', credentials: { username: 'me', password: 'pw' } },
+      options,
+    );
+    assert.deepEqual(tokens, [
+      `/token?service=reg&scope=repository%3Asome%2Fimage%3Apull Basic ${Buffer.from('me:pw').toString('base64')}`,
+    ]);
   });
 
   test('access that is denied is told apart from an image that is not there', async () => {
-    await assertRefused(fixture.pull(`${registry.host}/other/image:1`), 'not_found', /^image .*\/other\/image:1 is not in registry/);
+    await assertRefused(
+      fixture.pull(`${registry.host}/other/image:1`),
+      'not_found',
+      /^image .*\/other\/image:1 is not in registry/,
+    );
     registry.disturb = (_request, response) => {
       response.writeHead(401, { 'www-authenticate': 'Basic realm="r"' }).end();
       return true;
@@ -165,7 +188,11 @@ describe('pulling from a registry that misbehaves', { skip }, () => {
 
   test('a blob that does not match its digest is refused by name and leaves nothing', async () => {
     tamper(made.layerDigests[0], flipped);
-    await assertRefused(fixture.pull(name()), 'data_loss', new RegExp(`blob ${made.layerDigests[0]} from registry ${registry.host} is not what it claims to be`));
+    await assertRefused(
+      fixture.pull(name()),
+      'data_loss',
+      new RegExp(`blob ${made.layerDigests[0]} from registry ${registry.host} is not what it claims to be`),
+    );
     assertNothingLeft();
   });
 
@@ -186,9 +213,17 @@ describe('pulling from a registry that misbehaves', { skip }, () => {
 
   test('a configuration or a manifest that does not match is refused and leaves nothing', async () => {
     tamper(made.imageId, flipped);
-    await assertRefused(fixture.pull(name()), 'data_loss', new RegExp(`blob ${made.imageId} .*is not what it claims to be`));
+    await assertRefused(
+      fixture.pull(name()),
+      'data_loss',
+      new RegExp(`blob ${made.imageId} .*is not what it claims to be`),
+    );
     tamper(made.manifestDigest, (content) => Buffer.concat([content, Buffer.from(' ')]));
-    await assertRefused(fixture.pull(`${registry.host}/some/image@${made.manifestDigest}`), 'data_loss', /^manifest sha256:.* is not what it claims to be/);
+    await assertRefused(
+      fixture.pull(`${registry.host}/some/image@${made.manifestDigest}`),
+      'data_loss',
+      /^manifest sha256:.* is not what it claims to be/,
+    );
     assertNothingLeft();
   });
 
@@ -197,11 +232,19 @@ describe('pulling from a registry that misbehaves', { skip }, () => {
     registry.disturb = (_request, response, path) => {
       if (!path.endsWith(blobPath(made.layerDigests[0]))) return false;
       response.writeHead(200, { 'content-length': 1_000_000 });
-      response.write(readFileSync(join(layout, 'blobs', 'sha256', hexOf(made.layerDigests[0] as Digest))).subarray(0, 50_000));
+      response.write(
+        readFileSync(join(layout, 'blobs', 'sha256', hexOf(made.layerDigests[0] as Digest))).subarray(
+          0,
+          50_000,
+        ),
+      );
       return true;
     };
     const reports: LayerProgressReport[] = [];
-    const pull = fixture.pull(name(), { signal: cancel.signal, onProgress: (report) => reports.push(report) });
+    const pull = fixture.pull(name(), {
+      signal: cancel.signal,
+      onProgress: (report) => reports.push(report),
+    });
     while (!reports.some(({ status }) => status === 'done')) await sleep(5);
     const started = performance.now();
     cancel.abort(new Error('enough'));
@@ -224,20 +267,32 @@ describe('pulling from a registry that misbehaves', { skip }, () => {
         await fixture.store.prune(true);
       });
       const results = await Promise.allSettled([...pulls, ...removals]);
-      for (const result of results) assert.equal(result.status, 'fulfilled', result.status === 'rejected' ? String(result.reason) : '');
+      for (const result of results)
+        assert.equal(result.status, 'fulfilled', result.status === 'rejected' ? String(result.reason) : '');
       for (const image of fixture.store.parts.catalog.all())
-        for (const chainId of image.chainIds) assert.ok(readdirSync(fixture.store.parts.layers.diffPath(chainId)).length > 0);
+        for (const chainId of image.chainIds)
+          assert.ok(readdirSync(fixture.store.parts.layers.diffPath(chainId)).length > 0);
     }
     await fixture.store.prune(true);
     assertNothingLeft();
   });
 
   test('an image for another platform is refused by name, an index gives the one that suits', async () => {
-    await assertRefused(fixture.pull(name(), { platform: 'linux/s390x' }), 'not_found', /is not there for linux\/s390x: there is linux\/amd64/);
+    await assertRefused(
+      fixture.pull(name(), { platform: 'linux/s390x' }),
+      'not_found',
+      /is not there for linux\/s390x: there is linux\/amd64/,
+    );
     const digestsOf = (path: string): { digest: string; size: number } =>
-      (JSON.parse(readFileSync(join(path, 'index.json'), 'utf8')) as { manifests: { digest: string; size: number }[] }).manifests[0] as never;
+      (
+        JSON.parse(readFileSync(join(path, 'index.json'), 'utf8')) as {
+          manifests: { digest: string; size: number }[];
+        }
+      ).manifests[0] as never;
     const amd = digestsOf(layout);
-    const armLayers = writeLayout(layout, [{ tar: makeTar([{ name: 'arm', content: 'a' }]) }], { platform: { os: 'linux', architecture: 'arm64' } });
+    const armLayers = writeLayout(layout, [{ tar: makeTar([{ name: 'arm', content: 'a' }]) }], {
+      platform: { os: 'linux', architecture: 'arm64' },
+    });
     const arm = digestsOf(layout);
     const mediaType = 'application/vnd.oci.image.manifest.v1+json';
     const index = Buffer.from(
@@ -247,18 +302,32 @@ describe('pulling from a registry that misbehaves', { skip }, () => {
         manifests: [
           { mediaType, ...arm, platform: { os: 'linux', architecture: 'arm64', variant: 'v8' } },
           { mediaType, ...amd, platform: { os: 'linux', architecture: 'amd64' } },
-          { mediaType, digest: `sha256:${'0'.repeat(64)}`, size: 1, platform: { os: 'unknown', architecture: 'unknown' } },
+          {
+            mediaType,
+            digest: `sha256:${'0'.repeat(64)}`,
+            size: 1,
+            platform: { os: 'unknown', architecture: 'unknown' },
+          },
         ],
       }),
     );
     registry.disturb = (_request, response, path) => {
       if (!path.endsWith('/manifests/multi')) return false;
-      response.writeHead(200, { 'content-type': 'application/vnd.oci.image.index.v1+json', 'content-length': index.length }).end(index);
+      response
+        .writeHead(200, {
+          'content-type': 'application/vnd.oci.image.index.v1+json',
+          'content-length': index.length,
+        })
+        .end(index);
       return true;
     };
     const multi = `${registry.host}/some/image:multi`;
     assert.equal((await fixture.pull(multi, { platform: 'linux/amd64' })).id, made.imageId);
     assert.equal((await fixture.pull(multi, { platform: 'arm64' })).id, armLayers.imageId);
-    await assertRefused(fixture.pull(multi, { platform: 'riscv64' }), 'not_found', /there is linux\/arm64\/v8, linux\/amd64$/);
+    await assertRefused(
+      fixture.pull(multi, { platform: 'riscv64' }),
+      'not_found',
+      /there is linux\/arm64\/v8, linux\/amd64$/,
+    );
   });
 });

@@ -39,34 +39,52 @@ export async function pullImage(parts: StoreParts, options: PullOptions): Promis
     const { manifest, digest, documents } = await resolve(client, options, keep);
     const { config: descriptor } = manifest;
     const known = parts.blobs.has(descriptor.digest);
-    const bytes = known ? await parts.blobs.read(descriptor.digest) : await client.getBlob(descriptor, options.signal);
+    const bytes = known
+      ? await parts.blobs.read(descriptor.digest)
+      : await client.getBlob(descriptor, options.signal);
     const config = parseConfig(bytes, manifest.layers.length, `the configuration of ${shown}`);
     if (options.strictPlatform && !matchesPlatform(config.platform, options.platform))
       throw noSuchPlatform(shown, options.platform, [formatPlatform(config.platform)]);
     await keep(descriptor.digest, bytes);
     const name: Omit<ImageName, 'since'> = { reference: shown, manifestDigest: digest };
-    return await assembleImage(parts, { manifest, config, source: client, documents: [...documents, descriptor.digest], names: [name] }, options);
+    return await assembleImage(
+      parts,
+      { manifest, config, source: client, documents: [...documents, descriptor.digest], names: [name] },
+      options,
+    );
   } finally {
     client.close();
     parts.blobs.holds.release(held);
   }
 }
 
-async function resolve(client: RegistryClient, options: PullOptions, keep: (digest: Digest, bytes: Uint8Array) => Promise<void>): Promise<Resolved> {
+async function resolve(
+  client: RegistryClient,
+  options: PullOptions,
+  keep: (digest: Digest, bytes: Uint8Array) => Promise<void>,
+): Promise<Resolved> {
   const shown = formatReference(options.reference);
   const top = await client.getManifest(undefined, options.signal);
   const document = parseManifest(top.bytes, top.mediaType, `the manifest of ${shown}`);
   await keep(top.digest, top.bytes);
-  if (document.kind === 'manifest') return { manifest: document.manifest, digest: top.digest, documents: [top.digest] };
+  if (document.kind === 'manifest')
+    return { manifest: document.manifest, digest: top.digest, documents: [top.digest] };
   const chosen = choosePlatform(document.manifests, options.platform);
   if (chosen === undefined) {
-    const offered = document.manifests.flatMap(({ platform }) => (platform === undefined || platform.os === 'unknown' ? [] : [formatPlatform(platform)]));
+    const offered = document.manifests.flatMap(({ platform }) =>
+      platform === undefined || platform.os === 'unknown' ? [] : [formatPlatform(platform)],
+    );
     throw noSuchPlatform(shown, options.platform, offered);
   }
   const inner = await client.getManifest(chosen.digest as Digest, options.signal);
   const manifest = parseManifest(inner.bytes, inner.mediaType, `manifest ${chosen.digest} of ${shown}`);
   if (manifest.kind === 'index')
-    throw new GantryError({ code: 'invalid_argument', operation: 'PullImage', object: shown, message: `the index of ${shown} holds another index, which is not supported` });
+    throw new GantryError({
+      code: 'invalid_argument',
+      operation: 'PullImage',
+      object: shown,
+      message: `the index of ${shown} holds another index, which is not supported`,
+    });
   await keep(inner.digest, inner.bytes);
   return { manifest: manifest.manifest, digest: top.digest, documents: [top.digest, inner.digest] };
 }

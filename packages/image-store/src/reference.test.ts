@@ -28,7 +28,26 @@ describe('references', () => {
       assert.equal(formatReference(read), meant);
     });
 
-  const refused = ['', ':', '/', 'a//b', 'a b', '-a', 'a:', 'a:-x', 'library/Upper', 'a@sha256:1', `a@sha512:${'a'.repeat(128)}`, 'a'.repeat(64), 'x/../y', 'a:b:c', `${'a/'.repeat(130)}b`, 'host:port/x', 'a\n', 'a:\u00e9'];
+  const refused = [
+    '',
+    ':',
+    '/',
+    'a//b',
+    'a b',
+    '-a',
+    'a:',
+    'a:-x',
+    'library/Upper',
+    'a@sha256:1',
+    `a@sha512:${'a'.repeat(128)}`,
+    'a'.repeat(64),
+    'x/../y',
+    'a:b:c',
+    `${'a/'.repeat(130)}b`,
+    'host:port/x',
+    'a\n',
+    'a:\u00e9',
+  ];
   for (const given of refused)
     test(`${JSON.stringify(given.slice(0, 40))} is refused with a reason`, () => {
       const read = readReference(given);
@@ -39,7 +58,9 @@ describe('references', () => {
     const part = fc.stringMatching(/^[a-z0-9._-]{1,8}$/);
     const written = fc.oneof(
       fc.string(),
-      fc.tuple(fc.array(part, { minLength: 1, maxLength: 4 }), fc.option(part)).map(([path, tag]) => path.join('/') + (tag === null ? '' : `:${tag}`)),
+      fc
+        .tuple(fc.array(part, { minLength: 1, maxLength: 4 }), fc.option(part))
+        .map(([path, tag]) => path.join('/') + (tag === null ? '' : `:${tag}`)),
     );
     fc.assert(
       fc.property(written, (text) => {

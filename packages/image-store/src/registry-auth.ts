@@ -8,7 +8,12 @@ export interface Credentials {
 
 export type Challenge =
   | { readonly scheme: 'basic' }
-  | { readonly scheme: 'bearer'; readonly realm: string; readonly service: string | undefined; readonly scope: string | undefined };
+  | {
+      readonly scheme: 'bearer';
+      readonly realm: string;
+      readonly service: string | undefined;
+      readonly scope: string | undefined;
+    };
 
 /** Reads a WWW-Authenticate header; undefined when it asks for nothing that we can do. */
 export function parseChallenge(header: string): Challenge | undefined {
@@ -28,10 +33,19 @@ const maxTokenBytes = 256 * 1024;
 /** Answers the registry's challenge with a value for the Authorization header. Undefined when there is none to give. */
 export async function answerChallenge(
   challenge: Challenge,
-  context: { readonly http: RegistryHttp; readonly registry: string; readonly repository: string; readonly credentials: Credentials | undefined; readonly signal: AbortSignal },
+  context: {
+    readonly http: RegistryHttp;
+    readonly registry: string;
+    readonly repository: string;
+    readonly credentials: Credentials | undefined;
+    readonly signal: AbortSignal;
+  },
 ): Promise<string | undefined> {
   const { http, registry, repository, credentials, signal } = context;
-  const basic = credentials === undefined ? undefined : `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')}`;
+  const basic =
+    credentials === undefined
+      ? undefined
+      : `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')}`;
   if (challenge.scheme === 'basic') return basic;
   const url = new URL(challenge.realm);
   if (challenge.service !== undefined) url.searchParams.set('service', challenge.service);
@@ -53,5 +67,10 @@ export async function answerChallenge(
     token = undefined;
   }
   if (typeof token === 'string' && /^[\x21-\x7e]+$/.test(token)) return `Bearer ${token}`;
-  throw new GantryError({ code: 'unavailable', operation: 'pull', object: registry, message: `registry ${registry} answers with a token that cannot be used` });
+  throw new GantryError({
+    code: 'unavailable',
+    operation: 'pull',
+    object: registry,
+    message: `registry ${registry} answers with a token that cannot be used`,
+  });
 }

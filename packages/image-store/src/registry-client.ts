@@ -20,7 +20,9 @@ export interface ManifestAnswer {
 
 /** True for hosts that are this machine. */
 export function isLoopback(registry: string): boolean {
-  const host = registry.startsWith('[') ? registry.slice(1, registry.indexOf(']')) : registry.replace(/:\d+$/, '');
+  const host = registry.startsWith('[')
+    ? registry.slice(1, registry.indexOf(']'))
+    : registry.replace(/:\d+$/, '');
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
@@ -33,7 +35,13 @@ export class RegistryClient implements BlobSource {
   readonly #credentials: Credentials | undefined;
   #authorization: Promise<string | undefined> | undefined;
 
-  constructor(reference: Reference, options: { readonly credentials: Credentials | undefined; readonly insecureRegistries: readonly string[] }) {
+  constructor(
+    reference: Reference,
+    options: {
+      readonly credentials: Credentials | undefined;
+      readonly insecureRegistries: readonly string[];
+    },
+  ) {
     const { registry, repository } = reference;
     const plain = isLoopback(registry) || options.insecureRegistries.includes(registry);
     const host = registry === 'docker.io' ? 'registry-1.docker.io' : registry;
@@ -51,7 +59,11 @@ export class RegistryClient implements BlobSource {
   /** The manifest or index that the reference names, or one of the repository's by digest. */
   async getManifest(digest: Digest | undefined, signal: AbortSignal): Promise<ManifestAnswer> {
     const wanted = digest ?? this.#reference.digest;
-    const answer = await this.#get(`manifests/${wanted ?? this.#reference.tag ?? 'latest'}`, { accept: acceptedManifestTypes }, signal);
+    const answer = await this.#get(
+      `manifests/${wanted ?? this.#reference.tag ?? 'latest'}`,
+      { accept: acceptedManifestTypes },
+      signal,
+    );
     const shown = formatReference(this.#reference);
     if (answer.status !== 200) throw await this.#refusal(answer, `image ${shown}`);
     const bytes = await this.#readSmall(answer, maxManifestBytes, `the manifest of ${shown}`);
@@ -63,7 +75,11 @@ export class RegistryClient implements BlobSource {
         object: shown,
         message: `manifest ${wanted} from ${this.name} is not what it claims to be: it hashes to ${actual}`,
       });
-    return { bytes, mediaType: (answer.headers['content-type'] ?? '').split(';')[0]?.trim() ?? '', digest: actual };
+    return {
+      bytes,
+      mediaType: (answer.headers['content-type'] ?? '').split(';')[0]?.trim() ?? '',
+      digest: actual,
+    };
   }
 
   /** A small blob, verified. */
@@ -83,12 +99,17 @@ export class RegistryClient implements BlobSource {
   }
 
   /** Streams a blob; a connection that breaks is taken up again where it broke. */
-  async readBlob(descriptor: CheckedDescriptor, take: (chunks: readonly Uint8Array[]) => Promise<void>, signal: AbortSignal): Promise<void> {
+  async readBlob(
+    descriptor: CheckedDescriptor,
+    take: (chunks: readonly Uint8Array[]) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
     let received = 0;
     for (let resumes = 0; received < descriptor.size || resumes === 0; resumes++) {
       const range = received === 0 ? {} : { range: `bytes=${received}-` };
       const answer = await this.#get(`blobs/${descriptor.digest}`, range, signal);
-      if (answer.status !== 200 && answer.status !== 206) throw await this.#refusal(answer, `blob ${descriptor.digest}`);
+      if (answer.status !== 200 && answer.status !== 206)
+        throw await this.#refusal(answer, `blob ${descriptor.digest}`);
       // A server that ignores ranges starts again.
       let skip = answer.status === 200 ? received : 0;
       try {
@@ -125,13 +146,22 @@ export class RegistryClient implements BlobSource {
     }
   }
 
-  async #get(path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<HttpAnswer> {
+  async #get(
+    path: string,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<HttpAnswer> {
     const url = new URL(path, this.#base);
     for (let attempt = 1; ; attempt++) {
       const known = this.#authorization;
       const authorization = await known;
-      const answer = await this.#http.get(url, { ...headers, ...(authorization === undefined ? {} : { authorization }) }, signal);
-      const challenge = answer.status === 401 ? parseChallenge(String(answer.headers['www-authenticate'] ?? '')) : undefined;
+      const answer = await this.#http.get(
+        url,
+        { ...headers, ...(authorization === undefined ? {} : { authorization }) },
+        signal,
+      );
+      const challenge =
+        answer.status === 401 ? parseChallenge(String(answer.headers['www-authenticate'] ?? '')) : undefined;
       if (challenge === undefined || attempt > 2) return answer;
       answer.body.resume();
       // Of several requests that were refused together, the first asks for a token, the others wait for it.
@@ -153,12 +183,30 @@ export class RegistryClient implements BlobSource {
     const { registry } = this.#reference;
     const object = repositoryName(this.#reference);
     if (answer.status === 404)
-      return new GantryError({ code: 'not_found', operation: 'PullImage', object, message: `${what} is not in registry ${registry}` });
+      return new GantryError({
+        code: 'not_found',
+        operation: 'PullImage',
+        object,
+        message: `${what} is not in registry ${registry}`,
+      });
     if (answer.status === 401 || answer.status === 403) {
-      const hint = this.#credentials === undefined ? 'it does not exist or needs a user name and password' : 'the user name or password is wrong, or may not';
-      return new GantryError({ code: 'permission_denied', operation: 'PullImage', object, message: `registry ${registry} refuses ${what}: ${hint}` });
+      const hint =
+        this.#credentials === undefined
+          ? 'it does not exist or needs a user name and password'
+          : 'the user name or password is wrong, or may not';
+      return new GantryError({
+        code: 'permission_denied',
+        operation: 'PullImage',
+        object,
+        message: `registry ${registry} refuses ${what}: ${hint}`,
+      });
     }
-    return new GantryError({ code: 'unavailable', operation: 'PullImage', object, message: `registry ${registry} answers HTTP ${answer.status} for ${what}` });
+    return new GantryError({
+      code: 'unavailable',
+      operation: 'PullImage',
+      object,
+      message: `registry ${registry} answers HTTP ${answer.status} for ${what}`,
+    });
   }
 }
 

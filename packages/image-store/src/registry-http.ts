@@ -42,14 +42,23 @@ function reasonOf(error: unknown): string {
   // Node tries several addresses and reports all that failed together.
   const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
   const code = first instanceof Error ? (first as NodeJS.ErrnoException).code : undefined;
-  return (code === undefined ? undefined : reasons[code]) ?? (first instanceof Error ? first.message : String(first));
+  return (
+    (code === undefined ? undefined : reasons[code]) ??
+    (first instanceof Error ? first.message : String(first))
+  );
 }
 
 /** Names that are asked once only: another try would tell the same. */
 function isHopeless(error: unknown): boolean {
   const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
   const code = first instanceof Error ? (first as NodeJS.ErrnoException).code : undefined;
-  return code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EPROTO' || code?.startsWith('ERR_TLS') === true || code?.startsWith('CERT_') === true;
+  return (
+    code === 'ECONNREFUSED' ||
+    code === 'ENOTFOUND' ||
+    code === 'EPROTO' ||
+    code?.startsWith('ERR_TLS') === true ||
+    code?.startsWith('CERT_') === true
+  );
 }
 
 /** Plain GET requests over connections that are kept: redirects followed, failures tried again as the server advises. */
@@ -86,14 +95,21 @@ export class RegistryHttp {
           code: 'unavailable',
           operation: 'pull',
           object: this.#registry,
-          message: answer.status === 429 ? `registry ${this.#registry} answers that there were too many requests` : `registry ${this.#registry} fails with HTTP ${answer.status}`,
+          message:
+            answer.status === 429
+              ? `registry ${this.#registry} answers that there were too many requests`
+              : `registry ${this.#registry} fails with HTTP ${answer.status}`,
         });
       }
       await sleep(backoffMs(attempt, answer?.headers['retry-after']), undefined, { signal });
     }
   }
 
-  async #follow(start: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<HttpAnswer> {
+  async #follow(
+    start: URL,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<HttpAnswer> {
     let url = start;
     let sent = headers;
     for (let hops = 0; hops <= maxRedirects; hops++) {
@@ -102,10 +118,13 @@ export class RegistryHttp {
       if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) return answer;
       answer.body.resume();
       const next = new URL(location, url);
-      if (next.protocol !== 'http:' && next.protocol !== 'https:') throw new Error(`it redirects to ${next.protocol}`);
-      if (url.protocol === 'https:' && next.protocol === 'http:') throw new Error('it redirects from HTTPS to plain HTTP');
+      if (next.protocol !== 'http:' && next.protocol !== 'https:')
+        throw new Error(`it redirects to ${next.protocol}`);
+      if (url.protocol === 'https:' && next.protocol === 'http:')
+        throw new Error('it redirects from HTTPS to plain HTTP');
       // Credentials are for the registry, not for where it keeps its blobs.
-      if (next.host !== url.host) sent = Object.fromEntries(Object.entries(sent).filter(([name]) => name !== 'authorization'));
+      if (next.host !== url.host)
+        sent = Object.fromEntries(Object.entries(sent).filter(([name]) => name !== 'authorization'));
       url = next;
     }
     throw new Error('it redirects without end');
@@ -120,7 +139,9 @@ export class RegistryHttp {
         signal,
         timeout: idleTimeoutMs,
       });
-      request.on('timeout', () => request.destroy(Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' })));
+      request.on('timeout', () =>
+        request.destroy(Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' })),
+      );
       request.on('error', reject);
       request.on('response', (body) => {
         body.setMaxListeners(0);
@@ -133,7 +154,12 @@ export class RegistryHttp {
 
 /** The server's own advice when it gives one, else twice as long each time, never two clients in step. */
 function backoffMs(attempt: number, retryAfter: string | undefined): number {
-  const advised = retryAfter === undefined ? Number.NaN : /^\d+$/.test(retryAfter) ? Number(retryAfter) * 1000 : Date.parse(retryAfter) - Date.now();
+  const advised =
+    retryAfter === undefined
+      ? Number.NaN
+      : /^\d+$/.test(retryAfter)
+        ? Number(retryAfter) * 1000
+        : Date.parse(retryAfter) - Date.now();
   if (!Number.isNaN(advised)) return Math.min(Math.max(advised, 0), maxBackoffMs);
   return Math.min(firstBackoffMs * 2 ** (attempt - 1), maxBackoffMs) * (0.5 + Math.random() / 2);
 }
@@ -146,7 +172,12 @@ export async function readBody(answer: HttpAnswer, maxBytes: number, what: strin
     length += chunk.length;
     if (length > maxBytes) {
       answer.body.destroy();
-      throw new GantryError({ code: 'invalid_argument', operation: 'pull', object: what, message: `${what} is larger than ${maxBytes} bytes` });
+      throw new GantryError({
+        code: 'invalid_argument',
+        operation: 'pull',
+        object: what,
+        message: `${what} is larger than ${maxBytes} bytes`,
+      });
     }
     chunks.push(chunk);
   }

@@ -95,15 +95,27 @@ export class RootfsStore {
     return this.#queue.run(wanted.containerId, async () => {
       const record = this.#records.get(wanted.containerId);
       if (record === undefined)
-        throw new GantryError({ code: 'failed_precondition', operation: 'PrepareRootfs', object: wanted.containerId, message: `container ${wanted.containerId} was released meanwhile` });
+        throw new GantryError({
+          code: 'failed_precondition',
+          operation: 'PrepareRootfs',
+          object: wanted.containerId,
+          message: `container ${wanted.containerId} was released meanwhile`,
+        });
       try {
-        const lowerdirs = await Promise.all(this.#lowerPaths(record).map((path) => this.#handleOf(path, record)));
+        const lowerdirs = await Promise.all(
+          this.#lowerPaths(record).map((path) => this.#handleOf(path, record)),
+        );
         const writable = await this.#makeWritable(record, lowerdirs[0]?.path ?? this.#emptyPath);
         return { record, lowerdirs, writable };
       } catch (error) {
         // Only what this call began is taken back.
         if (known === undefined) this.#drop(wanted.containerId);
-        throw storageError(error, 'PrepareRootfs', this.#directory, `preparing container ${wanted.containerId}`);
+        throw storageError(
+          error,
+          'PrepareRootfs',
+          this.#directory,
+          `preparing container ${wanted.containerId}`,
+        );
       }
     });
   }
@@ -126,7 +138,12 @@ export class RootfsStore {
       return { path, device: info.dev, inode: info.ino };
     } catch (error) {
       if (!isMissing(error)) throw error;
-      throw new GantryError({ code: 'data_loss', operation: 'PrepareRootfs', object: path, message: `layer directory ${path} of image ${imageId} is gone: remove the image and pull it again` });
+      throw new GantryError({
+        code: 'data_loss',
+        operation: 'PrepareRootfs',
+        object: path,
+        message: `layer directory ${path} of image ${imageId} is gone: remove the image and pull it again`,
+      });
     }
   }
 
@@ -166,7 +183,8 @@ export class RootfsStore {
       try {
         await rename(join(this.#directory, containerId), trash);
       } catch (error) {
-        if (!isMissing(error)) throw storageError(error, 'ReleaseRootfs', this.#directory, `releasing container ${containerId}`);
+        if (!isMissing(error))
+          throw storageError(error, 'ReleaseRootfs', this.#directory, `releasing container ${containerId}`);
         this.#drop(containerId);
         return;
       }
@@ -174,14 +192,21 @@ export class RootfsStore {
       try {
         await removePath(trash);
       } catch (error) {
-        throw storageError(error, 'ReleaseRootfs', this.#directory, `removing the files of container ${containerId}`);
+        throw storageError(
+          error,
+          'ReleaseRootfs',
+          this.#directory,
+          `removing the files of container ${containerId}`,
+        );
       }
     });
   }
 
   /** What the container has written. */
   async summarize(record: RootfsRecord, limit: number): Promise<UpperSummary> {
-    return this.#withUpper(record, this.#lowerPaths(record), (upper, lowers) => summarizeUpper(upper, lowers, limit));
+    return this.#withUpper(record, this.#lowerPaths(record), (upper, lowers) =>
+      summarizeUpper(upper, lowers, limit),
+    );
   }
 
   /** Bytes on disk of what the container has written. */
@@ -189,12 +214,21 @@ export class RootfsStore {
     return this.#withUpper(record, [], async (upper) => (await summarizeUpper(upper, [], 0)).bytes);
   }
 
-  async #withUpper<T>(record: RootfsRecord, lowerPaths: readonly string[], use: (upper: number, lowers: readonly number[]) => Promise<T>): Promise<T> {
+  async #withUpper<T>(
+    record: RootfsRecord,
+    lowerPaths: readonly string[],
+    use: (upper: number, lowers: readonly number[]) => Promise<T>,
+  ): Promise<T> {
     const paths = [join(this.#directory, record.containerId, 'writable', 'upper'), ...lowerPaths];
     try {
       return await withDescriptors(paths, (upper = -1, ...lowers) => use(upper, lowers));
     } catch (error) {
-      throw storageError(error, 'DescribeRootfs', this.#directory, `reading the files of container ${record.containerId}`);
+      throw storageError(
+        error,
+        'DescribeRootfs',
+        this.#directory,
+        `reading the files of container ${record.containerId}`,
+      );
     }
   }
 
@@ -214,8 +248,14 @@ export class RootfsStore {
 async function readRecord(path: string, containerId: string): Promise<RootfsRecord | undefined> {
   try {
     const value = JSON.parse(await readFile(join(path, 'rootfs.json'), 'utf8')) as Partial<RootfsRecord>;
-    const whole = value.containerId === containerId && isDigest(value.imageId) && Array.isArray(value.chainIds) && value.chainIds.every(isDigest);
-    return whole ? Object.freeze({ ...(value as RootfsRecord), reference: value.reference ?? '' }) : undefined;
+    const whole =
+      value.containerId === containerId &&
+      isDigest(value.imageId) &&
+      Array.isArray(value.chainIds) &&
+      value.chainIds.every(isDigest);
+    return whole
+      ? Object.freeze({ ...(value as RootfsRecord), reference: value.reference ?? '' })
+      : undefined;
   } catch {
     return undefined;
   }

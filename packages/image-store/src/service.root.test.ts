@@ -34,9 +34,15 @@ describe('the image store on the bus', { skip }, () => {
     files.remove();
   });
 
-  async function load(path: string, removeSource = false): Promise<{ images: image.Image[]; statuses: string[] }> {
+  async function load(
+    path: string,
+    removeSource = false,
+  ): Promise<{ images: image.Image[]; statuses: string[] }> {
     const { dev, ino } = statSync(path);
-    const stream = await fixture.bus.openStream(methods.LoadImage, { source: { path, device: dev, inode: ino }, removeSource });
+    const stream = await fixture.bus.openStream(methods.LoadImage, {
+      source: { path, device: dev, inode: ino },
+      removeSource,
+    });
     const images: image.Image[] = [];
     const statuses: string[] = [];
     for await (const { layer, image: loaded } of stream) {
@@ -58,7 +64,11 @@ describe('the image store on the bus', { skip }, () => {
       { name: 'old/', type: 'dir' },
       { name: 'old/a', content: 'a' },
     ]);
-    const top = makeTar([{ name: './', type: 'dir', mode: 0o711 }, { name: 'old/.wh.a' }, { name: 'bin/true', content: 'x', mode: 0o755 }]);
+    const top = makeTar([
+      { name: './', type: 'dir', mode: 0o711 },
+      { name: 'old/.wh.a' },
+      { name: 'bin/true', content: 'x', mode: 0o755 },
+    ]);
     const made = writeLayout(layout, [{ tar: base, blob: gzipSync(base) }, { tar: top }], { name: 'made:1' });
     const { images, statuses } = await load(layout);
     assert.ok(statuses.includes('done'), statuses.join());
@@ -67,7 +77,14 @@ describe('the image store on the bus', { skip }, () => {
     assert.deepEqual(images[0]?.references, [reference]);
     assert.deepEqual(images[0]?.digests, [`docker.io/library/made@${made.manifestDigest}`]);
     assert.equal(images[0]?.labels['made'], 'by hand');
-    const names = ['made:1', reference, made.imageId, made.imageId.slice(7), made.imageId.slice(7, 14), `made@${made.manifestDigest}`];
+    const names = [
+      'made:1',
+      reference,
+      made.imageId,
+      made.imageId.slice(7),
+      made.imageId.slice(7, 14),
+      `made@${made.manifestDigest}`,
+    ];
     for (const name of names) {
       const { image: found } = await fixture.bus.call(methods.GetImage, { name });
       assert.equal(found?.id, made.imageId, name);
@@ -75,7 +92,10 @@ describe('the image store on the bus', { skip }, () => {
     }
     await sleep(50);
     stop();
-    assert.deepEqual(heard.map(({ type, action, id }) => ({ type, action, id })), [{ type: 'image', action: 'load', id: made.imageId }]);
+    assert.deepEqual(
+      heard.map(({ type, action, id }) => ({ type, action, id })),
+      [{ type: 'image', action: 'load', id: made.imageId }],
+    );
   });
 
   test('directories are prepared once for a container and mount as its root file system', async () => {
@@ -112,8 +132,14 @@ describe('the image store on the bus', { skip }, () => {
     );
     assert.equal(described.changeCount, 6);
     assert.ok(described.writableBytes > 0);
-    assert.deepEqual(described.layers.map(({ createdBy }) => createdBy), ['layer 0', 'layer 1']);
-    assert.deepEqual(described.layers.map(({ sharedByCount }) => sharedByCount), [2, 2]);
+    assert.deepEqual(
+      described.layers.map(({ createdBy }) => createdBy),
+      ['layer 0', 'layer 1'],
+    );
+    assert.deepEqual(
+      described.layers.map(({ sharedByCount }) => sharedByCount),
+      [2, 2],
+    );
     const limited = await fixture.bus.call(methods.DescribeRootfs, { containerId, limit: 1 });
     assert.deepEqual([limited.changes.length, limited.changeCount], [1, 6]);
   });
@@ -128,12 +154,19 @@ describe('the image store on the bus', { skip }, () => {
     const pruned = await fixture.bus.call(methods.PruneImages, { all: true });
     assert.deepEqual(pruned, { deleted: [], reclaimedBytes: 0 });
     const usage = await fixture.bus.call(methods.GetDiskUsage, {});
-    assert.deepEqual([usage.imageCount, usage.activeImageCount, usage.writableCount, usage.reclaimableBytes], [1, 1, 1, 0]);
+    assert.deepEqual(
+      [usage.imageCount, usage.activeImageCount, usage.writableCount, usage.reclaimableBytes],
+      [1, 1, 1, 0],
+    );
     assert.ok(usage.layerBytes > 0 && usage.blobBytes > 0 && usage.writableBytes > 0);
   });
 
   test('a restarted service knows images and containers, and sweeps what was half-made', async () => {
-    const rubbish = [join(files.stateDir, 'layers', 'incoming', 'half'), join(files.stateDir, 'rootfs', '.half'), join(files.stateDir, 'layers', 'f'.repeat(64))];
+    const rubbish = [
+      join(files.stateDir, 'layers', 'incoming', 'half'),
+      join(files.stateDir, 'rootfs', '.half'),
+      join(files.stateDir, 'layers', 'f'.repeat(64)),
+    ];
     for (const path of rubbish) mkdirSync(join(path, 'diff', 'deep'), { recursive: true });
     writeFileSync(join(files.stateDir, 'blobs', 'incoming', 'part'), 'x');
     writeFileSync(join(files.stateDir, 'blobs', 'sha256', 'a'.repeat(64)), 'held by nobody');
@@ -151,14 +184,19 @@ describe('the image store on the bus', { skip }, () => {
   test('a tag moves a name; the image that lost its last one stays until it is pruned', async () => {
     const layout = join(files.work, 'other');
     mkdirSync(layout, { recursive: true });
-    const other = writeLayout(layout, [{ tar: makeTar([{ name: 'other', content: 'o' }]) }], { name: 'other:1' });
+    const other = writeLayout(layout, [{ tar: makeTar([{ name: 'other', content: 'o' }]) }], {
+      name: 'other:1',
+    });
     await load(layout);
     await fixture.bus.call(methods.TagImage, { name: 'other:1', reference: 'made:1' });
     const { image: named } = await fixture.bus.call(methods.GetImage, { name: 'made:1' });
     assert.equal(named?.id, other.imageId);
     assert.deepEqual(named?.references.toSorted(), ['docker.io/library/made:1', 'docker.io/library/other:1']);
     // The container still has the image that it was made from.
-    assert.notEqual((await fixture.bus.call(methods.PrepareRootfs, { containerId, image: reference })).imageId, other.imageId);
+    assert.notEqual(
+      (await fixture.bus.call(methods.PrepareRootfs, { containerId, image: reference })).imageId,
+      other.imageId,
+    );
     const removed = await fixture.bus.call(methods.RemoveImage, { name: 'made:1' });
     assert.deepEqual(removed, { untagged: [reference], deleted: [] });
     const { images } = await fixture.bus.call(methods.ListImages, { pageSize: 1 });
@@ -192,21 +230,78 @@ describe('the image store on the bus', { skip }, () => {
     const empty = join(files.work, 'empty.tar');
     writeFileSync(empty, makeTar([{ name: 'readme', content: 'nothing here' }]));
     const cases: [() => Promise<unknown>, string, RegExp][] = [
-      [() => fixture.bus.call(methods.GetImage, { name: 'nobody/has:it' }), 'not_found', /image nobody\/has:it is not on this node/],
+      [
+        () => fixture.bus.call(methods.GetImage, { name: 'nobody/has:it' }),
+        'not_found',
+        /image nobody\/has:it is not on this node/,
+      ],
       [() => fixture.bus.call(methods.GetImage, { name: 'NOT a name' }), 'not_found', /NOT a name/],
-      [() => fixture.bus.call(methods.PrepareRootfs, { containerId: '../../etc', image: 'x' }), 'invalid_argument', /not a container id/],
-      [() => fixture.bus.call(methods.PrepareRootfs, { containerId, image: 'nothing' }), 'not_found', /image nothing is not on this node/],
-      [() => fixture.bus.call(methods.DescribeRootfs, { containerId }), 'not_found', /has no root file system here/],
-      [() => drain(fixture.bus.openStream(methods.LoadImage, { source: { path: missing } })), 'not_found', /there is no file .*nothing\.tar/],
-      [() => drain(fixture.bus.openStream(methods.LoadImage, { source: { path: rubbish } })), 'data_loss', /archive .*rubbish\.tar is damaged/],
-      [() => drain(fixture.bus.openStream(methods.LoadImage, { source: { path: escaping } })), 'invalid_argument', /climbs with \.\./],
-      [() => drain(fixture.bus.openStream(methods.LoadImage, { source: { path: empty } })), 'invalid_argument', /is no image archive/],
-      [() => drain(fixture.bus.openStream(methods.LoadImage, { source: { path: empty, device: 1, inode: 1 } })), 'failed_precondition', /not the file any more/],
-      [() => drain(fixture.bus.openStream(methods.PullImage, { reference: 'library/UPPER' })), 'invalid_argument', /is not an image's name/],
-      [() => drain(fixture.bus.openStream(methods.PullImage, { reference: 'x', policy: 'often' })), 'invalid_argument', /not a pull policy/],
-      [() => drain(fixture.bus.openStream(methods.PullImage, { reference: 'x', policy: 'never' })), 'not_found', /the pull policy is never/],
-      [() => drain(fixture.bus.openStream(methods.PullImage, { reference: '127.0.0.1:1/x' })), 'unavailable', /registry 127\.0\.0\.1:1 cannot be reached: connection refused/],
-      [() => drain(fixture.bus.openStream(methods.PullImage, { reference: 'x', platform: 'a/b/c/d' })), 'invalid_argument', /not a platform/],
+      [
+        () => fixture.bus.call(methods.PrepareRootfs, { containerId: '../../etc', image: 'x' }),
+        'invalid_argument',
+        /not a container id/,
+      ],
+      [
+        () => fixture.bus.call(methods.PrepareRootfs, { containerId, image: 'nothing' }),
+        'not_found',
+        /image nothing is not on this node/,
+      ],
+      [
+        () => fixture.bus.call(methods.DescribeRootfs, { containerId }),
+        'not_found',
+        /has no root file system here/,
+      ],
+      [
+        () => drain(fixture.bus.openStream(methods.LoadImage, { source: { path: missing } })),
+        'not_found',
+        /there is no file .*nothing\.tar/,
+      ],
+      [
+        () => drain(fixture.bus.openStream(methods.LoadImage, { source: { path: rubbish } })),
+        'data_loss',
+        /archive .*rubbish\.tar is damaged/,
+      ],
+      [
+        () => drain(fixture.bus.openStream(methods.LoadImage, { source: { path: escaping } })),
+        'invalid_argument',
+        /climbs with \.\./,
+      ],
+      [
+        () => drain(fixture.bus.openStream(methods.LoadImage, { source: { path: empty } })),
+        'invalid_argument',
+        /is no image archive/,
+      ],
+      [
+        () =>
+          drain(fixture.bus.openStream(methods.LoadImage, { source: { path: empty, device: 1, inode: 1 } })),
+        'failed_precondition',
+        /not the file any more/,
+      ],
+      [
+        () => drain(fixture.bus.openStream(methods.PullImage, { reference: 'library/UPPER' })),
+        'invalid_argument',
+        /is not an image's name/,
+      ],
+      [
+        () => drain(fixture.bus.openStream(methods.PullImage, { reference: 'x', policy: 'often' })),
+        'invalid_argument',
+        /not a pull policy/,
+      ],
+      [
+        () => drain(fixture.bus.openStream(methods.PullImage, { reference: 'x', policy: 'never' })),
+        'not_found',
+        /the pull policy is never/,
+      ],
+      [
+        () => drain(fixture.bus.openStream(methods.PullImage, { reference: '127.0.0.1:1/x' })),
+        'unavailable',
+        /registry 127\.0\.0\.1:1 cannot be reached: connection refused/,
+      ],
+      [
+        () => drain(fixture.bus.openStream(methods.PullImage, { reference: 'x', platform: 'a/b/c/d' })),
+        'invalid_argument',
+        /not a platform/,
+      ],
     ];
     for (const [call, code, says] of cases)
       await assert.rejects(call, (error) => {
@@ -223,7 +318,10 @@ describe('the image store on the bus', { skip }, () => {
     const text = await (await fetch(`${service.metricsUrl}/metrics`)).text();
     assert.match(text, /gantry_image_store_images 0/);
     assert.match(text, /gantry_image_store_fetch_duration_seconds_count\{operation="load",result="ok"\}/);
-    const own = text.split(/(?=# HELP )/).filter((part) => part.startsWith('# HELP gantry_image_store')).join('');
+    const own = text
+      .split(/(?=# HELP )/)
+      .filter((part) => part.startsWith('# HELP gantry_image_store'))
+      .join('');
     assert.equal(execFileSync('promtool', ['check', 'metrics'], { input: own, encoding: 'utf8' }), '');
   });
 });
@@ -231,4 +329,3 @@ describe('the image store on the bus', { skip }, () => {
 async function drain(stream: Promise<AsyncIterable<unknown>>): Promise<void> {
   for await (const _ of await stream);
 }
-

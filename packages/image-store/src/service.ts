@@ -16,7 +16,11 @@ const maxPageSize = 500;
 const maxPageBytes = 300 * 1024;
 
 /** The handlers of the image store: requests are checked here, everything else happens in the domain files. */
-export function createHandlers(store: ImageStore, metrics: ImageStoreMetrics, kit: ServiceKit): ImageStoreHandlers {
+export function createHandlers(
+  store: ImageStore,
+  metrics: ImageStoreMetrics,
+  kit: ServiceKit,
+): ImageStoreHandlers {
   const announce = (action: string, id: string, name: string): void =>
     kit.bus.publishEvent('image', common.NodeEventCodec, {
       timeUnixNanos: Date.now() * 1e6,
@@ -31,18 +35,30 @@ export function createHandlers(store: ImageStore, metrics: ImageStoreMetrics, ki
       const { username, password, ...wanted } = request;
       const credentials = username === '' && password === '' ? undefined : { username, password };
       const work = (feed: ProgressFeed<ImageRecord>): Promise<void> =>
-        store.pull({ ...wanted, credentials }, { signal: context.signal, onProgress: feed.onProgress }).then(feed.onItem);
-      yield* fetchImages(store, metrics, 'pull', work, (record) => announce('pull', record.id, nameOf(record)));
+        store
+          .pull({ ...wanted, credentials }, { signal: context.signal, onProgress: feed.onProgress })
+          .then(feed.onItem);
+      yield* fetchImages(store, metrics, 'pull', work, (record) =>
+        announce('pull', record.id, nameOf(record)),
+      );
     },
     async *LoadImage({ source, removeSource }, context) {
-      if (source === undefined || source.path === '') throw invalid('LoadImage', '', 'the source of a load is missing');
+      if (source === undefined || source.path === '')
+        throw invalid('LoadImage', '', 'the source of a load is missing');
       const work = (feed: ProgressFeed<ImageRecord>): Promise<void> =>
-        store.load({ source, removeSource }, { signal: context.signal, onProgress: feed.onProgress, onImage: feed.onItem });
-      yield* fetchImages(store, metrics, 'load', work, (record) => announce('load', record.id, nameOf(record)));
+        store.load(
+          { source, removeSource },
+          { signal: context.signal, onProgress: feed.onProgress, onImage: feed.onItem },
+        );
+      yield* fetchImages(store, metrics, 'load', work, (record) =>
+        announce('load', record.id, nameOf(record)),
+      );
     },
     ListImages: ({ pageSize, pageToken }) => {
       const [images, nextPageToken] = pageOf(
-        store.parts.catalog.all().map((record) => ({ ...toMessage(store, record), configJson: new Uint8Array() })),
+        store.parts.catalog
+          .all()
+          .map((record) => ({ ...toMessage(store, record), configJson: new Uint8Array() })),
         ({ id }) => id,
         pageSize,
         pageToken,
@@ -84,7 +100,12 @@ export function createHandlers(store: ImageStore, metrics: ImageStoreMetrics, ki
       return {};
     },
     ListRootfs: ({ pageSize, pageToken }) => {
-      const [containerIds, nextPageToken] = pageOf(store.rootfs.all().map(({ containerId }) => containerId), (id) => id, pageSize, pageToken);
+      const [containerIds, nextPageToken] = pageOf(
+        store.rootfs.all().map(({ containerId }) => containerId),
+        (id) => id,
+        pageSize,
+        pageToken,
+      );
       return Promise.resolve({ containerIds, nextPageToken });
     },
     DescribeRootfs: async ({ containerId, limit }) => {
@@ -138,7 +159,9 @@ function countLayer(metrics: ImageStoreMetrics, { status }: LayerProgressReport)
 function toMessage(store: ImageStore, record: ImageRecord): Init<image.Image> & { id: string } {
   const digests = record.names.flatMap(({ reference, manifestDigest }) => {
     const parsed = readReference(reference);
-    return manifestDigest === undefined || 'reason' in parsed ? [] : [`${repositoryName(parsed)}@${manifestDigest}`];
+    return manifestDigest === undefined || 'reason' in parsed
+      ? []
+      : [`${repositoryName(parsed)}@${manifestDigest}`];
   });
   return {
     id: record.id,
@@ -162,7 +185,12 @@ function nameOf({ names, id }: ImageRecord): string {
 }
 
 /** A page of a sorted list: the token is the last key of the page before. */
-function pageOf<T>(all: readonly T[], keyOf: (item: T) => string, pageSize: number, pageToken: string): [T[], string] {
+function pageOf<T>(
+  all: readonly T[],
+  keyOf: (item: T) => string,
+  pageSize: number,
+  pageToken: string,
+): [T[], string] {
   const limit = pageSize === 0 ? maxPageSize : Math.min(pageSize, maxPageSize);
   const page: T[] = [];
   let bytes = 0;
@@ -177,10 +205,14 @@ function pageOf<T>(all: readonly T[], keyOf: (item: T) => string, pageSize: numb
 }
 
 function checkContainerId(operation: string, containerId: string): void {
-  if (!containerIdPattern.test(containerId)) throw invalid(operation, containerId, `${JSON.stringify(containerId.slice(0, 100))} is not a container id: 64 hexadecimal digits`);
+  if (!containerIdPattern.test(containerId))
+    throw invalid(
+      operation,
+      containerId,
+      `${JSON.stringify(containerId.slice(0, 100))} is not a container id: 64 hexadecimal digits`,
+    );
 }
 
 function invalid(operation: string, object: string, message: string): GantryError {
   return new GantryError({ code: 'invalid_argument', operation, object, message });
 }
-

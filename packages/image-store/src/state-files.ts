@@ -59,7 +59,10 @@ export async function sweepDirectory(path: string): Promise<void> {
 }
 
 /** Opens all paths for reading, and closes them again whatever happens. */
-export async function withDescriptors<T>(paths: readonly string[], use: (...fds: number[]) => Promise<T>): Promise<T> {
+export async function withDescriptors<T>(
+  paths: readonly string[],
+  use: (...fds: number[]) => Promise<T>,
+): Promise<T> {
   const files: FileHandle[] = [];
   try {
     for (const path of paths) files.push(await open(path, 'r'));

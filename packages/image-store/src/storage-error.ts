@@ -6,7 +6,8 @@ const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) 
 const fullDisk: readonly string[] = ['ENOSPC', 'EDQUOT', 'EFBIG'];
 
 function errnoNameOf(error: unknown): string | undefined {
-  if (error instanceof NativeFailure) return error.errno === 0 ? undefined : (errnoNames.get(error.errno) ?? `errno ${error.errno}`);
+  if (error instanceof NativeFailure)
+    return error.errno === 0 ? undefined : (errnoNames.get(error.errno) ?? `errno ${error.errno}`);
   const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
   return code !== undefined && Object.hasOwn(constants.errno, code) ? code : undefined;
 }
@@ -20,10 +21,10 @@ export function isMissing(error: unknown): boolean {
  * What went wrong while keeping something in `path`, as people should read it. A full disk is `resource_exhausted`; errors
  * that are no file system's pass unchanged.
  */
-export function storageError(error: unknown, operation: string, path: string, doing: string): unknown {
+export function storageError(error: unknown, operation: string, path: string, doing: string): Error {
   if (error instanceof GantryError) return error;
   const name = errnoNameOf(error);
-  if (name === undefined) return error;
+  if (name === undefined) return error instanceof Error ? error : new Error(String(error));
   if (fullDisk.includes(name))
     return new GantryError({
       code: 'resource_exhausted',
@@ -34,6 +35,13 @@ export function storageError(error: unknown, operation: string, path: string, do
       cause: error,
     });
   const code = name === 'EACCES' || name === 'EPERM' ? 'permission_denied' : 'internal';
-  const detail = error instanceof NativeFailure ? `${error.message} ${JSON.stringify(error.path)}: ${name}` : name;
-  return new GantryError({ code, operation, object: path, message: `${doing} failed in ${path}: ${detail}`, cause: error });
+  const detail =
+    error instanceof NativeFailure ? `${error.message} ${JSON.stringify(error.path)}: ${name}` : name;
+  return new GantryError({
+    code,
+    operation,
+    object: path,
+    message: `${doing} failed in ${path}: ${detail}`,
+    cause: error,
+  });
 }

@@ -20,7 +20,12 @@ export class BusFixture {
   readonly #server: ChildProcess;
   readonly #caller: RunningService;
 
-  private constructor(environment: ServiceEnvironment, server: ChildProcess, caller: RunningService, bus: Bus) {
+  private constructor(
+    environment: ServiceEnvironment,
+    server: ChildProcess,
+    caller: RunningService,
+    bus: Bus,
+  ) {
     this.environment = environment;
     this.#server = server;
     this.#caller = caller;

@@ -22,7 +22,11 @@ export interface LayoutFixture {
 export function writeLayout(
   directory: string,
   layers: readonly LayerFixture[],
-  options: { readonly name?: string; readonly config?: object; readonly platform?: { os: string; architecture: string } } = {},
+  options: {
+    readonly name?: string;
+    readonly config?: object;
+    readonly platform?: { os: string; architecture: string };
+  } = {},
 ): LayoutFixture {
   const blobs = join(directory, 'blobs', 'sha256');
   mkdirSync(blobs, { recursive: true });
@@ -35,7 +39,11 @@ export function writeLayout(
     const content = Buffer.from(JSON.stringify(value));
     return { digest: put(content), size: content.length };
   };
-  const descriptors = layers.map(({ tar, blob = tar, mediaType = MEDIA_TYPES.ociLayerTar }) => ({ mediaType, digest: put(blob), size: blob.length }));
+  const descriptors = layers.map(({ tar, blob = tar, mediaType = MEDIA_TYPES.ociLayerTar }) => ({
+    mediaType,
+    digest: put(blob),
+    size: blob.length,
+  }));
   const config = putJson({
     architecture: 'amd64',
     os: 'linux',
@@ -50,11 +58,20 @@ export function writeLayout(
     config: { mediaType: MEDIA_TYPES.ociConfig, ...config },
     layers: descriptors,
   });
-  const annotations = options.name === undefined ? {} : { annotations: { 'org.opencontainers.image.ref.name': options.name } };
+  const annotations =
+    options.name === undefined ? {} : { annotations: { 'org.opencontainers.image.ref.name': options.name } };
   writeFileSync(join(directory, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }));
   writeFileSync(
     join(directory, 'index.json'),
-    JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [{ mediaType: MEDIA_TYPES.ociManifest, ...manifest, ...annotations }] }),
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPES.ociIndex,
+      manifests: [{ mediaType: MEDIA_TYPES.ociManifest, ...manifest, ...annotations }],
+    }),
   );
-  return { imageId: config.digest, manifestDigest: manifest.digest, layerDigests: descriptors.map(({ digest }) => digest) };
+  return {
+    imageId: config.digest,
+    manifestDigest: manifest.digest,
+    layerDigests: descriptors.map(({ digest }) => digest),
+  };
 }

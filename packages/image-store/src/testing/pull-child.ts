@@ -16,7 +16,11 @@ const started = performance.now();
 let failure: { code: string; message: string } | undefined;
 try {
   const options = { signal: new AbortController().signal, onProgress: (): void => undefined };
-  await Promise.all(references.map((reference) => store.pull({ reference, platform: '', policy: '', credentials: undefined }, options)));
+  await Promise.all(
+    references.map((reference) =>
+      store.pull({ reference, platform: '', policy: '', credentials: undefined }, options),
+    ),
+  );
 } catch (error) {
   const { code, message } = asGantryError(error, 'pull');
   failure = { code, message };

@@ -13,7 +13,11 @@ export class StoreFixture {
   #store: ImageStore | undefined;
 
   async open(): Promise<ImageStore> {
-    this.#store = await ImageStore.open({ state_dir: this.stateDir, run_dir: join(this.root, 'run'), insecure_registries: [] });
+    this.#store = await ImageStore.open({
+      state_dir: this.stateDir,
+      run_dir: join(this.root, 'run'),
+      insecure_registries: [],
+    });
     return this.#store;
   }
 
@@ -27,14 +31,29 @@ export class StoreFixture {
     const info = statSync(path);
     await this.store.load(
       { source: { path, device: info.dev, inode: info.ino }, removeSource: false },
-      { signal: new AbortController().signal, onProgress: () => undefined, onImage: (image) => images.push(image) },
+      {
+        signal: new AbortController().signal,
+        onProgress: () => undefined,
+        onImage: (image) => images.push(image),
+      },
     );
     return images;
   }
 
-  async pull(reference: string, options: { platform?: string; policy?: string; signal?: AbortSignal; onProgress?: (report: LayerProgressReport) => void } = {}): Promise<ImageRecord> {
+  async pull(
+    reference: string,
+    options: {
+      platform?: string;
+      policy?: string;
+      signal?: AbortSignal;
+      onProgress?: (report: LayerProgressReport) => void;
+    } = {},
+  ): Promise<ImageRecord> {
     const { signal = new AbortController().signal, onProgress = (): void => undefined } = options;
-    return this.store.pull({ reference, platform: options.platform ?? '', policy: options.policy ?? '', credentials: undefined }, { signal, onProgress });
+    return this.store.pull(
+      { reference, platform: options.platform ?? '', policy: options.policy ?? '', credentials: undefined },
+      { signal, onProgress },
+    );
   }
 
   /** Names of everything that the store keeps, by directory, without its records' content. */

@@ -16,11 +16,23 @@ export interface TarEntry {
   readonly statedSize?: number;
 }
 
-const typeFlags = { file: '0', hardlink: '1', symlink: '2', char: '3', block: '4', dir: '5', fifo: '6', odd: 'R' } as const;
+const typeFlags = {
+  file: '0',
+  hardlink: '1',
+  symlink: '2',
+  char: '3',
+  block: '4',
+  dir: '5',
+  fifo: '6',
+  odd: 'R',
+} as const;
 
 /** A tar archive, uncompressed, with its end. */
 export function makeTar(entries: readonly TarEntry[], options: { readonly end?: boolean } = {}): Buffer {
-  const parts = entries.flatMap((entry) => [...(entry.pax === undefined ? [] : paxHeader(entry.pax)), ...member(entry)]);
+  const parts = entries.flatMap((entry) => [
+    ...(entry.pax === undefined ? [] : paxHeader(entry.pax)),
+    ...member(entry),
+  ]);
   return Buffer.concat([...parts, ...(options.end === false ? [] : [Buffer.alloc(1024)])]);
 }
 

@@ -58,16 +58,24 @@ export class TinyRegistry {
       response.writeHead(404).end();
       return;
     }
-    const type = kind === 'manifests' ? ((JSON.parse(content.toString('utf8')) as { mediaType?: string }).mediaType ?? '') : 'application/octet-stream';
+    const type =
+      kind === 'manifests'
+        ? ((JSON.parse(content.toString('utf8')) as { mediaType?: string }).mediaType ?? '')
+        : 'application/octet-stream';
     const from = /^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1];
     const body = from === undefined ? content : content.subarray(Number(from));
-    response.writeHead(from === undefined ? 200 : 206, { 'content-type': type, 'content-length': body.length });
+    response.writeHead(from === undefined ? 200 : 206, {
+      'content-type': type,
+      'content-length': body.length,
+    });
     response.end(body);
   }
 }
 
 function readStored(layout: string, name: string): Buffer | undefined {
-  const index = JSON.parse(readFileSync(join(layout, 'index.json'), 'utf8')) as { manifests: { digest: string }[] };
+  const index = JSON.parse(readFileSync(join(layout, 'index.json'), 'utf8')) as {
+    manifests: { digest: string }[];
+  };
   const digest = name.startsWith('sha256:') ? name : (index.manifests[0]?.digest ?? '');
   try {
     return readFileSync(join(layout, 'blobs', 'sha256', digest.slice('sha256:'.length)));

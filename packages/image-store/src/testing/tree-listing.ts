@@ -28,8 +28,15 @@ export function listTree(path: string): string[] {
 /** The same for what overlay shows of these directories, mounted where nobody else sees it. */
 export function listMerged(lowerdirs: readonly string[], mountPoint: string): string[] {
   const options = lowerdirs.length === 1 ? undefined : `userxattr,lowerdir=${lowerdirs.join(':')}`;
-  const mount = options === undefined ? `mount --bind ${lowerdirs[0] ?? ''} "$0"` : `mount -t overlay overlay -o ${options} "$0"`;
-  return execFileSync('unshare', ['-m', 'sh', '-c', `${mount} && exec python3 -c "$1" "$0"`, mountPoint, program], { encoding: 'utf8', maxBuffer: 1 << 28 })
+  const mount =
+    options === undefined
+      ? `mount --bind ${lowerdirs[0] ?? ''} "$0"`
+      : `mount -t overlay overlay -o ${options} "$0"`;
+  return execFileSync(
+    'unshare',
+    ['-m', 'sh', '-c', `${mount} && exec python3 -c "$1" "$0"`, mountPoint, program],
+    { encoding: 'utf8', maxBuffer: 1 << 28 },
+  )
     .trimEnd()
     .split('\n')
     .sort();
