@@ -106,6 +106,8 @@ export class Bus {
       pingInterval: 5_000,
       maxPingOut: 2,
       ignoreAuthErrorAbort: true,
+      // Else each call captures two stacks for errors that almost never happen.
+      noAsyncTraces: true,
       ...(options.nkeySeed === ''
         ? {}
         : { authenticator: nkeyAuthenticator(new TextEncoder().encode(options.nkeySeed)) }),
