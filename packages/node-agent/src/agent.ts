@@ -39,7 +39,9 @@ export class Agent {
         this.execs.forget(container);
       },
       monitor: (container) =>
-        container.record.execution.healthCheck === undefined ? undefined : new HealthMonitor(context, container, this.#users),
+        container.record.execution.healthCheck === undefined
+          ? undefined
+          : new HealthMonitor(context, container, this.#users),
       find: (id) => this.registry.get(id),
     };
   }
@@ -54,7 +56,8 @@ export class Agent {
       this.registry.add(container);
       this.registry.remember(record.idempotencyKey, container);
     }
-    for (const id of broken) context.logger.error({ container: id }, 'a container record cannot be read, its files are left alone');
+    for (const id of broken)
+      context.logger.error({ container: id }, 'a container record cannot be read, its files are left alone');
     context.logger.info({ containers: records.length }, 'records read');
   }
 
@@ -63,7 +66,9 @@ export class Agent {
     const look = (): void => {
       void this.reconciler
         .run()
-        .catch((error: unknown) => this.context.logger.warn({ reason: reasonOf(error) }, 'comparison failed, will be tried again'));
+        .catch((error: unknown) =>
+          this.context.logger.warn({ reason: reasonOf(error) }, 'comparison failed, will be tried again'),
+        );
     };
     // What listing shows must not depend on a cgroup root that a reboot or another release has moved.
     this.#timer = setInterval(() => {
@@ -85,7 +90,9 @@ export class Agent {
     for (const container of this.registry.all()) container.dispose();
   }
 
-  async create(request: CreateRequest): Promise<{ readonly container: Container; readonly warnings: readonly string[] }> {
+  async create(
+    request: CreateRequest,
+  ): Promise<{ readonly container: Container; readonly warnings: readonly string[] }> {
     let warnings: readonly string[] = [];
     const container = await this.registry.once(request.idempotencyKey, async () => {
       const created = await createContainer(this.context, this.registry, this.#around, request);
@@ -103,7 +110,10 @@ export class Agent {
     }
     const container = this.registry.get(event.containerId);
     void container?.exited(event.attempt, observedExit(event.exit)).catch((error: unknown) => {
-      this.context.logger.error({ container: event.containerId, reason: reasonOf(error) }, 'handling an exit failed');
+      this.context.logger.error(
+        { container: event.containerId, reason: reasonOf(error) },
+        'handling an exit failed',
+      );
     });
   }
 
@@ -133,7 +143,10 @@ export class Agent {
     const errors: unknown[] = [];
     const stopSome = async (): Promise<void> => {
       for (let container = waiting.shift(); container !== undefined; container = waiting.shift())
-        if (isActive(container.life)) await container.finishStop({ timeoutSeconds, signal: undefined }).catch((error: unknown) => errors.push(error));
+        if (isActive(container.life))
+          await container
+            .finishStop({ timeoutSeconds, signal: undefined })
+            .catch((error: unknown) => errors.push(error));
     };
     await Promise.all(Array.from({ length: STOPS_AT_ONCE }, stopSome));
     if (errors.length > 0) throw errors[0];
@@ -143,7 +156,9 @@ export class Agent {
   #askShimCgroups(): Promise<readonly common.KernelHandle[]> {
     this.#shimCgroups ??= this.context.bus
       .call(cgroup.CgroupSupervisor.methods.GetCgroupInfo, {})
-      .then(({ shimPaths }) => shimPaths.flatMap(({ directory }) => (directory === undefined ? [] : [directory])));
+      .then(({ shimPaths }) =>
+        shimPaths.flatMap(({ directory }) => (directory === undefined ? [] : [directory])),
+      );
     // A failure is not kept: the next start asks again.
     this.#shimCgroups.catch(() => (this.#shimCgroups = undefined));
     return this.#shimCgroups;

@@ -17,14 +17,19 @@ export async function openingOf(
   const rest = inputs[Symbol.asyncIterator]();
   const first = await rest.next();
   const open = first.done === true ? undefined : first.value.open;
-  if (open === undefined) throw refusal('invalid_argument', operation, '', 'the first message of an attach must be open');
+  if (open === undefined)
+    throw refusal('invalid_argument', operation, '', 'the first message of an attach must be open');
   return { open, rest };
 }
 
-function toSpawner(input: node.AttachInput, target: { readonly containerId: string; readonly execId: string }): Init<spawn.AttachInput> | undefined {
+function toSpawner(
+  input: node.AttachInput,
+  target: { readonly containerId: string; readonly execId: string },
+): Init<spawn.AttachInput> | undefined {
   if (input.stdin !== undefined) return { stdin: input.stdin };
   if (input.stdinEof !== undefined) return { stdinEof: input.stdinEof };
-  if (input.resize !== undefined) return { resize: { ...target, rows: input.resize.rows, columns: input.resize.columns } };
+  if (input.resize !== undefined)
+    return { resize: { ...target, rows: input.resize.rows, columns: input.resize.columns } };
   return undefined;
 }
 
@@ -53,7 +58,11 @@ export interface AttachTarget {
 }
 
 /** Carries bytes between a client and a process until it exits or the client leaves; flow control is the streams'. */
-export async function* proxyAttach(context: AgentContext, target: AttachTarget, signal: AbortSignal): AsyncGenerator<Output> {
+export async function* proxyAttach(
+  context: AgentContext,
+  target: AttachTarget,
+  signal: AbortSignal,
+): AsyncGenerator<Output> {
   const { containerId, execId, open } = target;
   const stream = await context.bus.openStream(
     spawn.Spawner.methods.AttachProcess,
@@ -75,7 +84,11 @@ export async function* proxyAttach(context: AgentContext, target: AttachTarget, 
   }
 }
 
-async function* keptOutput(context: AgentContext, container: Container, signal: AbortSignal): AsyncGenerator<Output> {
+async function* keptOutput(
+  context: AgentContext,
+  container: Container,
+  signal: AbortSignal,
+): AsyncGenerator<Output> {
   const batches = readLogs({
     path: logPath(context, container.id),
     follow: false,
@@ -100,7 +113,14 @@ function untilStarted(container: Container, signal: AbortSignal): Promise<void> 
     });
     const onAbort = (): void => {
       stop();
-      reject(refusal('unavailable', 'AttachContainer', container.id, `the attach to ${container.record.name} was given up`));
+      reject(
+        refusal(
+          'unavailable',
+          'AttachContainer',
+          container.id,
+          `the attach to ${container.record.name} was given up`,
+        ),
+      );
     };
     signal.addEventListener('abort', onAbort, { once: true });
   });
@@ -121,7 +141,8 @@ export async function* attachContainer(
   let attached = false;
   if (!container.running) {
     container.pendingAttachments += 1;
-    if (open.rows > 0 && open.columns > 0) container.terminalSize = { rows: open.rows, columns: open.columns };
+    if (open.rows > 0 && open.columns > 0)
+      container.terminalSize = { rows: open.rows, columns: open.columns };
     const removed = new AbortController();
     void container.wait('removed', signal).then(
       () => removed.abort(),
@@ -141,17 +162,31 @@ export async function* attachContainer(
   const { attempt } = container.life;
   for (;;) {
     try {
-      for await (const output of proxyAttach(context, { containerId: container.id, execId: '', open, rest }, signal)) {
+      for await (const output of proxyAttach(
+        context,
+        { containerId: container.id, execId: '', open, rest },
+        signal,
+      )) {
         if (output.attached === true && attached) continue;
         attached ||= output.attached === true;
         yield output;
         if (output.exitCode !== undefined) return;
       }
-      throw new GantryError({ code: 'unavailable', operation: 'AttachContainer', object: container.id, message: 'the attach stream ended early' });
+      throw new GantryError({
+        code: 'unavailable',
+        operation: 'AttachContainer',
+        object: container.id,
+        message: 'the attach stream ended early',
+      });
     } catch (error) {
       // The spawner was restarted under us, or the process had ended before we came: neither is the client's loss.
       if (signal.aborted) throw error;
-      if (!isGantryError(error, 'unavailable') && !isGantryError(error, 'not_found') && !isGantryError(error, 'failed_precondition')) throw error;
+      if (
+        !isGantryError(error, 'unavailable') &&
+        !isGantryError(error, 'not_found') &&
+        !isGantryError(error, 'failed_precondition')
+      )
+        throw error;
       await container.askProcess();
       if (container.life.attempt === attempt && container.running) {
         await new Promise((resolve) => setTimeout(resolve, 100));

@@ -87,7 +87,11 @@ function renderMount(mount: MountRecord, places: MountPlaces): RuntimeMount {
   }
 }
 
-function generatedMounts(record: ContainerRecord, directory: string, userNamespace: boolean): readonly RuntimeMount[] {
+function generatedMounts(
+  record: ContainerRecord,
+  directory: string,
+  userNamespace: boolean,
+): readonly RuntimeMount[] {
   const taken = new Set(record.mounts.map(({ target }) => target));
   return GENERATED_FILES.filter((name) => !taken.has(`/etc/${name}`)).map((name) => ({
     destination: `/etc/${name}`,
@@ -122,12 +126,19 @@ export function devicesOf(record: ContainerRecord): readonly ResolvedDevice[] {
   return record.spec.devices.map((wish) => take(resolveDevice(wish, hostDevice(wish.hostPath)), record));
 }
 
-export function sysctlsOf(record: ContainerRecord): { network: Readonly<Record<string, string>>; runtime: Readonly<Record<string, string>> } {
+export function sysctlsOf(record: ContainerRecord): {
+  network: Readonly<Record<string, string>>;
+  runtime: Readonly<Record<string, string>>;
+} {
   return take(resolveSysctls(record.spec.sysctls, { hostNetwork: record.spec.network === 'host' }), record);
 }
 
 /** The environment a process of this container has, before an exec's own. */
-export function environmentOf(record: ContainerRecord, user: ResolvedUser, terminal: boolean): readonly string[] {
+export function environmentOf(
+  record: ContainerRecord,
+  user: ResolvedUser,
+  terminal: boolean,
+): readonly string[] {
   return processEnvironment({
     environment: record.execution.environment,
     hostname: hostnameOf(record),

@@ -7,7 +7,13 @@ import type { HealthMonitor } from './health.js';
 import { isActive, transition, type Lifecycle, type LifecycleEvent } from './lifecycle.js';
 import type { ContainerRecord } from './record.js';
 import { reasonOf, refusal } from './refuse.js';
-import { forgetProcess, releaseAttempt, startAttempt, type StartOptions, type TerminalSize } from './start-attempt.js';
+import {
+  forgetProcess,
+  releaseAttempt,
+  startAttempt,
+  type StartOptions,
+  type TerminalSize,
+} from './start-attempt.js';
 
 const SIGKILL = 9;
 const KILL_WAIT_MS = 10_000;
@@ -79,7 +85,12 @@ export class Container {
   /** Tells everybody that something happened. */
   emit(action: string, attributes: Readonly<Record<string, string>> = {}): void {
     const { name, image: from, execution } = this.#record;
-    this.#context.events.emit('container', action, this.id, { ...execution.labels, name, image: from, ...attributes });
+    this.#context.events.emit('container', action, this.id, {
+      ...execution.labels,
+      name,
+      image: from,
+      ...attributes,
+    });
   }
 
   /** Changes the record and writes it. */
@@ -142,7 +153,12 @@ export class Container {
     const begun = performance.now();
     const { joinContainerId } = this.#record;
     if (joinContainerId !== '' && this.#around.find(joinContainerId)?.running !== true)
-      throw refusal('failed_precondition', 'StartContainer', this.id, `the container whose network ${this.#record.name} shares is not running`);
+      throw refusal(
+        'failed_precondition',
+        'StartContainer',
+        this.id,
+        `the container whose network ${this.#record.name} shares is not running`,
+      );
     if (!this.#transit({ type: 'start', bootId: this.#context.bootId, automatic })) return;
     const recorded = this.#record.policy.name === 'no' ? Promise.resolve(this.update({})) : this.#sync();
     await this.#makeRun(recorded, begun);
@@ -162,7 +178,12 @@ export class Container {
         terminalSize: this.terminalSize,
         recorded,
       });
-      this.#transit({ type: 'started', attempt, pid: started.pid, startedUnixNanos: started.startedUnixNanos });
+      this.#transit({
+        type: 'started',
+        attempt,
+        pid: started.pid,
+        startedUnixNanos: started.startedUnixNanos,
+      });
       this.#record = Object.freeze({ ...this.#record, network: started.network });
       this.#context.metrics.startSeconds.observe({ outcome: 'ok' }, (performance.now() - begun) / 1000);
       // The spawner knows it runs; should we die before this is written, it is adopted.
@@ -171,7 +192,13 @@ export class Container {
       });
     } catch (error) {
       this.#context.metrics.startSeconds.observe({ outcome: 'failed' }, (performance.now() - begun) / 1000);
-      this.apply({ type: 'start-failed', attempt, error: reasonOf(error), exitCode: startFailureCode(error), nowUnixMs: Date.now() });
+      this.apply({
+        type: 'start-failed',
+        attempt,
+        error: reasonOf(error),
+        exitCode: startFailureCode(error),
+        nowUnixMs: Date.now(),
+      });
       this.emit('die', { exitCode: String(startFailureCode(error)) });
       this.#afterEnd();
       throw error;
@@ -205,7 +232,11 @@ export class Container {
   // --- ending
 
   /** A running process that was found: ours from before this agent's time. */
-  adoptNow(process: { readonly attempt: number; readonly pid: number; readonly startedUnixNanos: number }): void {
+  adoptNow(process: {
+    readonly attempt: number;
+    readonly pid: number;
+    readonly startedUnixNanos: number;
+  }): void {
     if (this.apply({ type: 'started', ...process })) this.#notifyStarted();
   }
 
@@ -220,7 +251,9 @@ export class Container {
     if (!this.apply(event)) return;
     this.health?.stop();
     this.health = undefined;
-    this.#context.metrics.exits.inc({ reason: oomKilled ? 'oom' : exit.exitCode === 0 ? 'success' : 'failure' });
+    this.#context.metrics.exits.inc({
+      reason: oomKilled ? 'oom' : exit.exitCode === 0 ? 'success' : 'failure',
+    });
     if (oomKilled && this.#oomAttempt !== attempt) this.emit('oom');
     const seconds = Math.max(0, Math.round((exit.finishedUnixNanos - this.life.startedUnixNanos) / 1e9));
     this.emit('die', { exitCode: String(exit.exitCode), execDuration: String(seconds) });
@@ -233,7 +266,11 @@ export class Container {
     const errors = [...(await releaseAttempt(this.#context, this.id))];
     // Only now: as long as the spawner knows it, a new agent learns the exit code from it.
     await forgetProcess(this.#context, this.id).catch((error: unknown) => errors.push(error));
-    for (const error of errors) this.#context.logger.warn({ container: this.id, reason: reasonOf(error) }, 'release failed, will be tried again');
+    for (const error of errors)
+      this.#context.logger.warn(
+        { container: this.id, reason: reasonOf(error) },
+        'release failed, will be tried again',
+      );
   }
 
   /** Waiters, policy and automatic removal, once an attempt is over. */
@@ -243,7 +280,9 @@ export class Container {
     this.#wake(end, state === 'restarting' ? ['next-exit'] : ['next-exit', 'not-running']);
     if (state === 'restarting') this.awaitRestart();
     else if (state === 'exited' && this.#record.spec.autoRemove && !this.life.suspended)
-      void this.actor.run(() => this.removeNow(true)).catch((failure: unknown) => this.#complain(failure, 'automatic removal failed'));
+      void this.actor
+        .run(() => this.removeNow(true))
+        .catch((failure: unknown) => this.#complain(failure, 'automatic removal failed'));
   }
 
   #complain(error: unknown, what: string): void {
@@ -279,13 +318,21 @@ export class Container {
   /** Resolves when the condition holds; at once when it does already. */
   wait(condition: WaitCondition, signal: AbortSignal): Promise<ContainerEnd> {
     const { exitCode, error, state } = this.life;
-    if (condition === 'not-running' && !isActive(this.life) && state !== 'restarting') return Promise.resolve({ exitCode, error });
+    if (condition === 'not-running' && !isActive(this.life) && state !== 'restarting')
+      return Promise.resolve({ exitCode, error });
     return new Promise((resolve, reject) => {
       const waiter = { condition, resolve };
       this.#waiters.push(waiter);
       const onAbort = (): void => {
         this.#waiters = this.#waiters.filter((other) => other !== waiter);
-        reject(refusal('deadline_exceeded', 'WaitContainer', this.id, `the wait for ${this.#record.name} was given up`));
+        reject(
+          refusal(
+            'deadline_exceeded',
+            'WaitContainer',
+            this.id,
+            `the wait for ${this.#record.name} was given up`,
+          ),
+        );
       };
       signal.addEventListener('abort', onAbort, { once: true });
     });
@@ -301,7 +348,11 @@ export class Container {
   // --- stopping
 
   /** Stops and waits until everything is given back. */
-  async stop(options: { readonly timeoutSeconds: number | undefined; readonly signal: number | undefined; readonly thenStart?: boolean }): Promise<void> {
+  async stop(options: {
+    readonly timeoutSeconds: number | undefined;
+    readonly signal: number | undefined;
+    readonly thenStart?: boolean;
+  }): Promise<void> {
     const wasActive = await this.actor.run(async () => {
       this.#refuseIf(['removing', 'dead'], 'StopContainer');
       const active = isActive(this.life);
@@ -316,15 +367,22 @@ export class Container {
   }
 
   /** Signal, patience, SIGKILL; then waits for the queue to have handled the exit. Once at a time. */
-  finishStop(options: { readonly timeoutSeconds: number | undefined; readonly signal: number | undefined }): Promise<void> {
+  finishStop(options: {
+    readonly timeoutSeconds: number | undefined;
+    readonly signal: number | undefined;
+  }): Promise<void> {
     this.#stopping ??= this.#stopProcess(options).finally(() => (this.#stopping = undefined));
     return this.#stopping;
   }
 
-  async #stopProcess(options: { readonly timeoutSeconds: number | undefined; readonly signal: number | undefined }): Promise<void> {
+  async #stopProcess(options: {
+    readonly timeoutSeconds: number | undefined;
+    readonly signal: number | undefined;
+  }): Promise<void> {
     const { attempt } = this.life;
     const { spec, execution } = this.#record;
-    const timeoutSeconds = options.timeoutSeconds ?? spec.stopTimeoutSeconds ?? this.#context.config.stop_timeout_seconds;
+    const timeoutSeconds =
+      options.timeoutSeconds ?? spec.stopTimeoutSeconds ?? this.#context.config.stop_timeout_seconds;
     const signal = options.signal ?? execution.stopSignal;
     if (timeoutSeconds > 0) {
       await this.#thaw();
@@ -333,7 +391,12 @@ export class Container {
     }
     await this.killAll();
     if (await this.#goneWithin(attempt, KILL_WAIT_MS)) return;
-    throw refusal('deadline_exceeded', 'StopContainer', this.id, `container ${this.#record.name} did not end within ${KILL_WAIT_MS / 1000} s of SIGKILL`);
+    throw refusal(
+      'deadline_exceeded',
+      'StopContainer',
+      this.id,
+      `container ${this.#record.name} did not end within ${KILL_WAIT_MS / 1000} s of SIGKILL`,
+    );
   }
 
   /** SIGKILL for every process inside, also a paused one. */
@@ -385,7 +448,8 @@ export class Container {
       .call(spawn.Spawner.methods.GetContainer, { containerId: this.id })
       .then(({ container }) => container)
       .catch(() => undefined);
-    if (found?.attempt === attempt && found.status === 'exited' && found.exit !== undefined) await this.exited(attempt, observedExit(found.exit));
+    if (found?.attempt === attempt && found.status === 'exited' && found.exit !== undefined)
+      await this.exited(attempt, observedExit(found.exit));
   }
 
   /** `kill`: a signal that ends it counts as the user's stop. */
@@ -401,7 +465,13 @@ export class Container {
 
   pause(): Promise<void> {
     return this.actor.run(async () => {
-      if (this.life.state === 'paused') throw refusal('failed_precondition', 'PauseContainer', this.id, `container ${this.#record.name} is paused already`);
+      if (this.life.state === 'paused')
+        throw refusal(
+          'failed_precondition',
+          'PauseContainer',
+          this.id,
+          `container ${this.#record.name} is paused already`,
+        );
       if (this.life.state !== 'running') throw this.#notRunning('PauseContainer');
       await this.#context.bus.call(cgroup.CgroupSupervisor.methods.FreezeCgroup, { containerId: this.id });
       this.apply({ type: 'pause' });
@@ -411,7 +481,13 @@ export class Container {
 
   unpause(): Promise<void> {
     return this.actor.run(async () => {
-      if (this.life.state !== 'paused') throw refusal('failed_precondition', 'UnpauseContainer', this.id, `container ${this.#record.name} is not paused`);
+      if (this.life.state !== 'paused')
+        throw refusal(
+          'failed_precondition',
+          'UnpauseContainer',
+          this.id,
+          `container ${this.#record.name} is not paused`,
+        );
       await this.#thaw();
       this.emit('unpause');
     });
@@ -423,7 +499,12 @@ export class Container {
     if (isActive(this.life)) {
       if (!options.force) {
         const hint = this.life.state === 'paused' ? 'paused' : 'running';
-        throw refusal('failed_precondition', 'RemoveContainer', this.id, `container ${this.#record.name} is ${hint}: stop it first, or remove it by force`);
+        throw refusal(
+          'failed_precondition',
+          'RemoveContainer',
+          this.id,
+          `container ${this.#record.name} is ${hint}: stop it first, or remove it by force`,
+        );
       }
       await this.actor.run(() => this.applyWish({ type: 'stop', thenStart: false }));
       if (isActive(this.life)) await this.finishStop({ timeoutSeconds: 0, signal: undefined });
@@ -436,9 +517,18 @@ export class Container {
     if (this.#gone) return;
     this.#clearRestart();
     if (this.life.state !== 'removing') this.apply({ type: 'remove', volumes });
-    if (isActive(this.life)) throw refusal('failed_precondition', 'RemoveContainer', this.id, `container ${this.#record.name} has been started again`);
-    const errors: unknown[] = [...(this.life.attempt > 0 ? await releaseAttempt(this.#context, this.id) : [])];
-    if (this.life.attempt > 0) await forgetProcess(this.#context, this.id).catch((error: unknown) => errors.push(error));
+    if (isActive(this.life))
+      throw refusal(
+        'failed_precondition',
+        'RemoveContainer',
+        this.id,
+        `container ${this.#record.name} has been started again`,
+      );
+    const errors: unknown[] = [
+      ...(this.life.attempt > 0 ? await releaseAttempt(this.#context, this.id) : []),
+    ];
+    if (this.life.attempt > 0)
+      await forgetProcess(this.#context, this.id).catch((error: unknown) => errors.push(error));
     if (errors.length === 0)
       await this.#context.bus
         .call(image.ImageStore.methods.ReleaseRootfs, { containerId: this.id })
@@ -454,7 +544,11 @@ export class Container {
     this.#gone = true;
     this.emit('destroy');
     this.#around.removed(this);
-    this.#wake({ exitCode: this.life.exitCode, error: this.life.error }, ['removed', 'next-exit', 'not-running']);
+    this.#wake({ exitCode: this.life.exitCode, error: this.life.error }, [
+      'removed',
+      'next-exit',
+      'not-running',
+    ]);
   }
 
   #gone = false;
@@ -470,7 +564,10 @@ export class Container {
     return this.actor.run(async () => {
       const oldName = this.#record.name;
       if (isActive(this.life))
-        await this.#context.bus.call(network.NetworkManager.methods.SetNames, { containerId: this.id, names: [name, this.id.slice(0, 12)] });
+        await this.#context.bus.call(network.NetworkManager.methods.SetNames, {
+          containerId: this.id,
+          names: [name, this.id.slice(0, 12)],
+        });
       await this.updateDurably({ name });
       this.emit('rename', { oldName });
     });
@@ -480,11 +577,21 @@ export class Container {
     const { state } = this.life;
     if (!states.includes(state)) return;
     const hint = state === 'paused' ? ': unpause it first' : state === 'removing' ? ' now' : ': remove it';
-    throw refusal('failed_precondition', operation, this.id, `container ${this.#record.name} is ${state === 'removing' ? 'being removed' : state}${hint}`);
+    throw refusal(
+      'failed_precondition',
+      operation,
+      this.id,
+      `container ${this.#record.name} is ${state === 'removing' ? 'being removed' : state}${hint}`,
+    );
   }
 
   #notRunning(operation: string) {
-    return refusal('failed_precondition', operation, this.id, `container ${this.#record.name} is not running`);
+    return refusal(
+      'failed_precondition',
+      operation,
+      this.id,
+      `container ${this.#record.name} is not running`,
+    );
   }
 
   /** Timers only: the container itself is left alone. */
@@ -497,7 +604,8 @@ export class Container {
 /** Docker's exit codes of a container that could not be started. */
 function startFailureCode(error: unknown): number {
   if (isGantryError(error, 'not_found') || /no such file|not found/i.test(reasonOf(error))) return 127;
-  if (isGantryError(error, 'permission_denied') || /permission denied|exec format/i.test(reasonOf(error))) return 126;
+  if (isGantryError(error, 'permission_denied') || /permission denied|exec format/i.test(reasonOf(error)))
+    return 126;
   return 128;
 }
 

@@ -21,7 +21,8 @@ async function copyEntry(tree: LayerTree, entry: LayerEntry, target: string): Pr
     return;
   }
   if (entry.stats.isSymbolicLink()) await symlink(await readlink(entry.place), target);
-  else if (entry.stats.isFile()) await copyFile(entry.place, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  else if (entry.stats.isFile())
+    await copyFile(entry.place, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
   // Devices, fifos and sockets are not content; docker's images do not have them in volumes either.
   else return;
   await copyOwner(entry.stats, target);

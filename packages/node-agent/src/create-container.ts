@@ -32,7 +32,13 @@ function parseImageConfig(bytes: Uint8Array, name: string): ImageConfig {
   try {
     return JSON.parse(Buffer.from(bytes).toString('utf8')) as ImageConfig;
   } catch (error) {
-    throw refusal('data_loss', 'CreateContainer', name, `the configuration of image ${name} is not JSON`, error);
+    throw refusal(
+      'data_loss',
+      'CreateContainer',
+      name,
+      `the configuration of image ${name} is not JSON`,
+      error,
+    );
   }
 }
 
@@ -65,7 +71,8 @@ export async function createContainer(
   request: CreateRequest,
 ): Promise<CreatedContainer> {
   const { spec } = request;
-  if (spec === undefined) throw refusal('invalid_argument', 'CreateContainer', '', 'no container is described');
+  if (spec === undefined)
+    throw refusal('invalid_argument', 'CreateContainer', '', 'no container is described');
   if (request.name !== '') checkContainerName(request.name);
   const wish = checkSpec(spec, architecture, existsSync(initProgram));
   const own = resolveOwnMounts(spec.mounts);
@@ -78,7 +85,10 @@ export async function createContainer(
   const undo: (() => Promise<unknown>)[] = [];
   try {
     undo.push(() => context.bus.call(image.ImageStore.methods.ReleaseRootfs, { containerId: id }));
-    const rootfs = await context.bus.call(image.ImageStore.methods.PrepareRootfs, { containerId: id, image: spec.image });
+    const rootfs = await context.bus.call(image.ImageStore.methods.PrepareRootfs, {
+      containerId: id,
+      image: spec.image,
+    });
     const config = parseImageConfig(rootfs.configJson, spec.image);
     const execution = mergeExecution(config.config ?? {}, {
       entrypoint: spec.entrypoint,
@@ -112,7 +122,10 @@ export async function createContainer(
     undo.push(() => context.records.remove(id));
     await context.records.create(record, !spec.autoRemove);
     for (const mount of record.mounts) {
-      if (mount.type === 'bind' && spec.mounts.some(({ createSource, target }) => createSource && target === mount.target))
+      if (
+        mount.type === 'bind' &&
+        spec.mounts.some(({ createSource, target }) => createSource && target === mount.target)
+      )
         await mkdir(mount.source, { recursive: true });
       if (mount.type === 'volume' && mount.anonymous) undo.push(() => context.volumes.remove(mount.source));
     }
@@ -125,7 +138,10 @@ export async function createContainer(
     registry.releaseName(name, id);
     for (const step of undo.reverse())
       await step().catch((failure: unknown) => {
-        context.logger.warn({ container: id, reason: reasonOf(failure) }, 'undoing a creation failed, the next comparison sweeps');
+        context.logger.warn(
+          { container: id, reason: reasonOf(failure) },
+          'undoing a creation failed, the next comparison sweeps',
+        );
       });
     throw error;
   } finally {

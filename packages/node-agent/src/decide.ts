@@ -13,7 +13,12 @@ export interface ObservedExit {
 
 /** What the spawner says of a container's process. */
 export type ObservedProcess =
-  | { readonly status: 'running'; readonly attempt: number; readonly pid: number; readonly startedUnixNanos: number }
+  | {
+      readonly status: 'running';
+      readonly attempt: number;
+      readonly pid: number;
+      readonly startedUnixNanos: number;
+    }
   | { readonly status: 'exited'; readonly attempt: number; readonly exit: ObservedExit };
 
 /** The truth as the services list it. */
@@ -30,7 +35,12 @@ export interface Observed {
 
 /** One thing to do; the executor performs them in order, and each may be repeated without harm. */
 export type Step =
-  | { readonly do: 'record-running'; readonly attempt: number; readonly pid: number; readonly startedUnixNanos: number }
+  | {
+      readonly do: 'record-running';
+      readonly attempt: number;
+      readonly pid: number;
+      readonly startedUnixNanos: number;
+    }
   | { readonly do: 'record-exit'; readonly attempt: number; readonly exit: ObservedExit }
   | { readonly do: 'finish-start'; readonly attempt: number }
   | { readonly do: 'finish-stop' }
@@ -90,7 +100,8 @@ function activeSteps(life: Lifecycle, observed: Observed): Step[] {
     ];
     return [...clear, ...lostSteps(life, observed)];
   }
-  if (process.status === 'exited') return [{ do: 'record-exit', attempt: process.attempt, exit: process.exit }];
+  if (process.status === 'exited')
+    return [{ do: 'record-exit', attempt: process.attempt, exit: process.exit }];
   const { attempt, pid, startedUnixNanos } = process;
   const adopt: Step[] =
     life.starting || life.pid !== pid ? [{ do: 'record-running', attempt, pid, startedUnixNanos }] : [];
@@ -101,7 +112,9 @@ function activeSteps(life: Lifecycle, observed: Observed): Step[] {
 function returns(life: Lifecycle, policy: Policy, observed: Observed): boolean {
   if (life.state !== 'exited') return false;
   if (life.suspended) return observed.nodeStarted;
-  return policy.name === 'always' && life.attempt > 0 && life.bootId !== '' && life.bootId !== observed.bootId;
+  return (
+    policy.name === 'always' && life.attempt > 0 && life.bootId !== '' && life.bootId !== observed.bootId
+  );
 }
 
 /**
@@ -118,9 +131,11 @@ export function decide(
   if (isActive(life)) return activeSteps(life, observed);
   const kill: Step[] = observed.process?.status === 'running' ? [{ do: 'kill-process' }] : [];
   const release = [...kill, ...releaseSteps(observed)];
-  if (life.state === 'restarting') return [...release, { do: 'await-restart', atUnixMs: life.restartAtUnixMs }];
+  if (life.state === 'restarting')
+    return [...release, { do: 'await-restart', atUnixMs: life.restartAtUnixMs }];
   if (life.state === 'dead') return [...release, { do: 'record-removal' }];
-  if (life.state === 'exited' && options.autoRemove && !life.suspended) return [...release, { do: 'record-removal' }];
+  if (life.state === 'exited' && options.autoRemove && !life.suspended)
+    return [...release, { do: 'record-removal' }];
   if (returns(life, policy, observed)) return [...release, { do: 'start-automatically' }];
   return release;
 }

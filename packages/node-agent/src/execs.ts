@@ -43,7 +43,8 @@ export function execProcess(container: Container, wish: ExecWish, users: UserLoo
   return composeProcess({
     args: wish.command,
     environment: mergeEnvironment(environmentOf(record, user, wish.terminal), wish.environment),
-    workingDirectory: wish.workingDirectory === '' ? record.execution.workingDirectory : wish.workingDirectory,
+    workingDirectory:
+      wish.workingDirectory === '' ? record.execution.workingDirectory : wish.workingDirectory,
     user,
     terminal: wish.terminal,
     capabilities: wish.privileged ? CAPABILITIES : capabilitiesOf(record),
@@ -69,7 +70,12 @@ export class Execs {
     if (wish.command.length === 0 || wish.command[0] === '')
       throw refusal('invalid_argument', 'CreateExec', container.id, 'no command is given');
     if (wish.workingDirectory !== '' && !wish.workingDirectory.startsWith('/'))
-      throw refusal('invalid_argument', 'CreateExec', container.id, `working directory ${JSON.stringify(wish.workingDirectory)} is not absolute`);
+      throw refusal(
+        'invalid_argument',
+        'CreateExec',
+        container.id,
+        `working directory ${JSON.stringify(wish.workingDirectory)} is not absolute`,
+      );
     const id = randomBytes(32).toString('hex');
     this.#execs.set(id, { id, container, wish, pid: 0, started: false, exitCode: undefined });
     this.#forgetOldest();
@@ -86,10 +92,19 @@ export class Execs {
     const exec = this.#find(open.execId, 'StartExec');
     const { container, wish } = exec;
     this.#requireRunning(container, 'StartExec');
-    if (exec.started) throw refusal('failed_precondition', 'StartExec', exec.id, `exec ${exec.id.slice(0, 12)} has been started already`);
+    if (exec.started)
+      throw refusal(
+        'failed_precondition',
+        'StartExec',
+        exec.id,
+        `exec ${exec.id.slice(0, 12)} has been started already`,
+      );
     exec.started = true;
     const process = execProcess(container, wish, this.#users);
-    const size = wish.terminal && open.rows > 0 && open.columns > 0 ? { consoleSize: { height: open.rows, width: open.columns } } : {};
+    const size =
+      wish.terminal && open.rows > 0 && open.columns > 0
+        ? { consoleSize: { height: open.rows, width: open.columns } }
+        : {};
     const { pid } = await this.#context.bus.call(spawn.Spawner.methods.StartExec, {
       containerId: container.id,
       execId: exec.id,
@@ -103,7 +118,11 @@ export class Execs {
       yield { attached: true };
       return;
     }
-    for await (const output of proxyAttach(this.#context, { containerId: container.id, execId: exec.id, open, rest }, signal)) {
+    for await (const output of proxyAttach(
+      this.#context,
+      { containerId: container.id, execId: exec.id, open, rest },
+      signal,
+    )) {
       if (output.exitCode !== undefined) exec.exitCode ??= output.exitCode;
       yield output;
     }
@@ -127,7 +146,12 @@ export class Execs {
       if (known?.exit !== undefined) exec.exitCode = known.exit.exitCode;
     }
     const { container, pid, exitCode, started } = exec;
-    return { containerId: container.id, running: started && pid > 0 && exitCode === undefined, exitCode, pid };
+    return {
+      containerId: container.id,
+      running: started && pid > 0 && exitCode === undefined,
+      exitCode,
+      pid,
+    };
   }
 
   containerOf(execId: string): Container {
@@ -140,7 +164,8 @@ export class Execs {
 
   #find(execId: string, operation: string): Exec {
     const exec = this.#execs.get(execId);
-    if (exec === undefined) throw refusal('not_found', operation, execId, `there is no exec ${execId.slice(0, 12)}`);
+    if (exec === undefined)
+      throw refusal('not_found', operation, execId, `there is no exec ${execId.slice(0, 12)}`);
     return exec;
   }
 
@@ -157,6 +182,11 @@ export class Execs {
     const { state } = container.life;
     if (state === 'running') return;
     const hint = state === 'paused' ? 'paused: unpause it first' : 'not running';
-    throw refusal('failed_precondition', operation, container.id, `container ${container.record.name} is ${hint}`);
+    throw refusal(
+      'failed_precondition',
+      operation,
+      container.id,
+      `container ${container.record.name} is ${hint}`,
+    );
   }
 }

@@ -47,7 +47,9 @@ function idLines(facts: spawn.DescribeContainerResponse): string[] {
   });
   const root = facts.uidMap.map((line) => line.trim().split(/\s+/)).find(([inside]) => inside === '0');
   return [
-    ...(root?.[1] === undefined ? [] : [`root inside is uid ${root[1]} outside${root[1] === '0' ? '' : ', who owns nothing on this host'}`]),
+    ...(root?.[1] === undefined
+      ? []
+      : [`root inside is uid ${root[1]} outside${root[1] === '0' ? '' : ', who owns nothing on this host'}`]),
     `its first process (pid ${facts.pid} outside) runs as uid ${facts.hostUid} outside`,
     ...mapped,
   ];
@@ -57,7 +59,8 @@ function capabilityLines(facts: spawn.DescribeContainerResponse): string[] {
   const kept = new Set(facts.boundingCapabilities);
   const dropped = CAPABILITIES.filter((name) => !kept.has(name));
   const unusual = [...kept].filter((name) => !DEFAULT_CAPABILITIES.includes(name));
-  const list = (names: readonly string[]): string => (names.length === 0 ? 'none' : names.map((name) => name.replace(/^CAP_/, '').toLowerCase()).join(' '));
+  const list = (names: readonly string[]): string =>
+    names.length === 0 ? 'none' : names.map((name) => name.replace(/^CAP_/, '').toLowerCase()).join(' ');
   return [
     `kept: ${list([...kept])}`,
     `dropped for good: ${list(dropped)}`,
@@ -72,13 +75,22 @@ function capabilityLines(facts: spawn.DescribeContainerResponse): string[] {
 
 function seccompLines(facts: spawn.DescribeContainerResponse): string[] {
   if (facts.seccompMode !== 2) return ['no filter: every system call the capabilities permit'];
-  const size = facts.seccompAllowedSyscalls > 0 ? `; the profile names ${facts.seccompAllowedSyscalls} system calls` : '';
-  return [`${facts.seccompFilters === 1 ? '1 filter checks' : `${facts.seccompFilters} filters check`} every system call${size}`];
+  const size =
+    facts.seccompAllowedSyscalls > 0
+      ? `; the profile names ${facts.seccompAllowedSyscalls} system calls`
+      : '';
+  return [
+    `${facts.seccompFilters === 1 ? '1 filter checks' : `${facts.seccompFilters} filters check`} every system call${size}`,
+  ];
 }
 
 function limitLines(usage: cgroup.Usage, paths: readonly string[]): string[] {
-  const memory = usage.memoryLimitBytes > 0 ? `of at most ${bytes(usage.memoryLimitBytes)}` : 'with no limit of its own';
-  const cores = usage.cpuQuotaUs > 0 && usage.cpuPeriodUs > 0 ? `at most ${(usage.cpuQuotaUs / usage.cpuPeriodUs).toFixed(2)} CPUs` : 'as much as is free';
+  const memory =
+    usage.memoryLimitBytes > 0 ? `of at most ${bytes(usage.memoryLimitBytes)}` : 'with no limit of its own';
+  const cores =
+    usage.cpuQuotaUs > 0 && usage.cpuPeriodUs > 0
+      ? `at most ${(usage.cpuQuotaUs / usage.cpuPeriodUs).toFixed(2)} CPUs`
+      : 'as much as is free';
   const pids = usage.pidsLimit > 0 ? `of at most ${usage.pidsLimit}` : 'with no limit of its own';
   return [
     `memory: ${bytes(usage.memoryUsageBytes)} used (${bytes(usage.memoryWorkingSetBytes)} in its working set) ${memory}; ${usage.oomKillCount} killed for want of it`,
@@ -96,7 +108,11 @@ function fileLines(facts: image.DescribeRootfsResponse): string[] {
     const made = createdBy === '' ? '' : ` — ${createdBy.slice(0, 80)}`;
     return `layer ${diffId.replace('sha256:', '').slice(0, 12)} ${bytes(sizeBytes)}${shared}${made}`;
   });
-  const words: Readonly<Record<string, string>> = { A: 'added', C: 'changed, so copied up', D: 'deleted, so hidden' };
+  const words: Readonly<Record<string, string>> = {
+    A: 'added',
+    C: 'changed, so copied up',
+    D: 'deleted, so hidden',
+  };
   return [
     `image ${facts.imageId.replace('sha256:', '').slice(0, 12)}: ${facts.layers.length} read-only layer${facts.layers.length === 1 ? '' : 's'}, never copied, seen through id-mapped mounts`,
     ...layers,
@@ -109,7 +125,12 @@ function fileLines(facts: image.DescribeRootfsResponse): string[] {
 
 function mountLines(container: Container): string[] {
   return container.record.mounts.map(({ type, source, target, readOnly, anonymous }) => {
-    const what = type === 'volume' ? `volume ${anonymous ? source.slice(0, 12) : source}` : type === 'bind' ? `host path ${source}` : 'memory (tmpfs)';
+    const what =
+      type === 'volume'
+        ? `volume ${anonymous ? source.slice(0, 12) : source}`
+        : type === 'bind'
+          ? `host path ${source}`
+          : 'memory (tmpfs)';
     return `${target} is ${what}${readOnly ? ', read-only' : ''}`;
   });
 }
@@ -143,7 +164,7 @@ export async function explainContainer(context: AgentContext, container: Contain
   const sections = await Promise.all([
     section('Namespaces: what it sees', async () => namespaceLines(await live)),
     section('Users: who it is', async () => idLines(await live)),
-    section('Capabilities: which of root\'s powers it has', async () => capabilityLines(await live)),
+    section("Capabilities: which of root's powers it has", async () => capabilityLines(await live)),
     section('Seccomp: which system calls it may make', async () => seccompLines(await live)),
     section('Limits: how much it may use', async () => {
       const { usage } = await bus.call(cgroup.CgroupSupervisor.methods.GetUsage, request);
@@ -153,9 +174,14 @@ export async function explainContainer(context: AgentContext, container: Contain
       );
       return usage === undefined ? [] : limitLines(usage, paths);
     }),
-    section('Files: where its root comes from', async () => fileLines(await bus.call(image.ImageStore.methods.DescribeRootfs, { ...request, limit: 20 }))),
+    section('Files: where its root comes from', async () =>
+      fileLines(await bus.call(image.ImageStore.methods.DescribeRootfs, { ...request, limit: 20 })),
+    ),
     section('Mounts: what comes from elsewhere', () => Promise.resolve(mountLines(container))),
-    section('Network: the way of its packets', async () => (await bus.call(network.NetworkManager.methods.DescribeSandbox, request)).lines),
+    section(
+      'Network: the way of its packets',
+      async () => (await bus.call(network.NetworkManager.methods.DescribeSandbox, request)).lines,
+    ),
   ]);
   return [identity, ...sections.flat()];
 }

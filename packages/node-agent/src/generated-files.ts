@@ -36,7 +36,8 @@ export function renderHosts({ record, sandbox }: NameFacts): string {
     const address = entry.slice(at + 1);
     return `${address === 'host-gateway' ? sandbox.gateway || '127.0.0.1' : address}\t${entry.slice(0, at)}`;
   });
-  if (record.spec.network === 'host') return `${hostFile('/etc/hosts').trimEnd()}\n${extra.map((line) => `${line}\n`).join('')}`;
+  if (record.spec.network === 'host')
+    return `${hostFile('/etc/hosts').trimEnd()}\n${extra.map((line) => `${line}\n`).join('')}`;
   const [label = ''] = record.hostname.split('.');
   const names = label === record.hostname ? record.hostname : `${record.hostname} ${label}`;
   const own = sandbox.ipAddress === '' ? [`127.0.0.1\t${names}`] : [`${sandbox.ipAddress}\t${names}`];
@@ -46,9 +47,16 @@ export function renderHosts({ record, sandbox }: NameFacts): string {
 /** /etc/resolv.conf of one container. */
 export function renderResolvConf({ record, sandbox }: NameFacts): string {
   const { dnsServers, dnsSearch, dnsOptions } = record.spec;
-  const servers = sandbox.dnsServers.length > 0 ? sandbox.dnsServers : record.spec.network === 'host' ? dnsServers : [];
-  if (servers.length === 0 && dnsSearch.length === 0 && dnsOptions.length === 0) return hostFile('/etc/resolv.conf');
-  const fromHost = servers.length > 0 ? [] : hostFile('/etc/resolv.conf').split('\n').filter((line) => line.startsWith('nameserver'));
+  const servers =
+    sandbox.dnsServers.length > 0 ? sandbox.dnsServers : record.spec.network === 'host' ? dnsServers : [];
+  if (servers.length === 0 && dnsSearch.length === 0 && dnsOptions.length === 0)
+    return hostFile('/etc/resolv.conf');
+  const fromHost =
+    servers.length > 0
+      ? []
+      : hostFile('/etc/resolv.conf')
+          .split('\n')
+          .filter((line) => line.startsWith('nameserver'));
   const search = dnsSearch.length > 0 ? dnsSearch.filter((domain) => domain !== '.') : hostSearch();
   return [
     ...servers.map((server) => `nameserver ${server}`),
@@ -63,7 +71,12 @@ function hostSearch(): readonly string[] {
   const line = hostFile('/etc/resolv.conf')
     .split('\n')
     .findLast((text) => text.startsWith('search '));
-  return line === undefined ? [] : line.split(/\s+/).slice(1).filter((word) => word !== '');
+  return line === undefined
+    ? []
+    : line
+        .split(/\s+/)
+        .slice(1)
+        .filter((word) => word !== '');
 }
 
 export const GENERATED_FILES = ['hosts', 'hostname', 'resolv.conf'] as const;

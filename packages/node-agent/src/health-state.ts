@@ -39,7 +39,12 @@ export function nextHealth(
 }
 
 /** Milliseconds until the next check. */
-export function nextCheckDelayMs(state: HealthState, check: ResolvedHealthCheck, startedUnixMs: number, nowUnixMs: number): number {
+export function nextCheckDelayMs(
+  state: HealthState,
+  check: ResolvedHealthCheck,
+  startedUnixMs: number,
+  nowUnixMs: number,
+): number {
   const inStartPeriod = state.status === 'starting' && nowUnixMs < startedUnixMs + check.startPeriodMs;
   return inStartPeriod ? Math.min(check.startIntervalMs, check.intervalMs) : check.intervalMs;
 }

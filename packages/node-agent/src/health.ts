@@ -3,7 +3,13 @@ import { spawn } from '@gantry/protocol';
 import type { Container } from './container.js';
 import type { AgentContext } from './context.js';
 import { execProcess } from './execs.js';
-import { FIRST_HEALTH, nextCheckDelayMs, nextHealth, type HealthResult, type HealthState } from './health-state.js';
+import {
+  FIRST_HEALTH,
+  nextCheckDelayMs,
+  nextHealth,
+  type HealthResult,
+  type HealthState,
+} from './health-state.js';
 import { reasonOf } from './refuse.js';
 import type { UserLookup } from './user-lookup.js';
 
@@ -72,21 +78,45 @@ export class HealthMonitor {
     const deadline = AbortSignal.any([AbortSignal.timeout(timeoutMs), this.#stopped.signal]);
     let text = '';
     try {
-      const wish = { command, environment: [], workingDirectory: '', user: '', terminal: false, openStdin: false, privileged: false };
+      const wish = {
+        command,
+        environment: [],
+        workingDirectory: '',
+        user: '',
+        terminal: false,
+        openStdin: false,
+        privileged: false,
+      };
       const process = execProcess(this.#container, wish, this.#users);
       const processJson = Buffer.from(JSON.stringify(process));
-      await bus.call(spawn.Spawner.methods.StartExec, { containerId, execId, processJson, openStdin: false, holdOutput: true });
-      const stream = await bus.openStream(spawn.Spawner.methods.AttachProcess, { open: { containerId, execId } }, { signal: deadline });
+      await bus.call(spawn.Spawner.methods.StartExec, {
+        containerId,
+        execId,
+        processJson,
+        openStdin: false,
+        holdOutput: true,
+      });
+      const stream = await bus.openStream(
+        spawn.Spawner.methods.AttachProcess,
+        { open: { containerId, execId } },
+        { signal: deadline },
+      );
       for await (const output of stream) {
         const bytes = output.stdout ?? output.stderr;
-        if (bytes !== undefined && text.length < OUTPUT_BYTES) text = (text + Buffer.from(bytes).toString('utf8')).slice(0, OUTPUT_BYTES);
+        if (bytes !== undefined && text.length < OUTPUT_BYTES)
+          text = (text + Buffer.from(bytes).toString('utf8')).slice(0, OUTPUT_BYTES);
         if (output.exit !== undefined) return { exitCode: output.exit.exitCode, output: text };
       }
       throw new Error('the check ended without an exit code');
     } catch (error) {
       if (!deadline.aborted) return { exitCode: -1, output: reasonOf(error) };
-      await bus.call(spawn.Spawner.methods.SignalExec, { containerId, execId, signal: SIGKILL }).catch(() => undefined);
-      return { exitCode: -1, output: `health check did not end within ${timeoutMs} ms${text === '' ? '' : `: ${text}`}` };
+      await bus
+        .call(spawn.Spawner.methods.SignalExec, { containerId, execId, signal: SIGKILL })
+        .catch(() => undefined);
+      return {
+        exitCode: -1,
+        output: `health check did not end within ${timeoutMs} ms${text === '' ? '' : `: ${text}`}`,
+      };
     }
   }
 }

@@ -12,10 +12,15 @@ function timeText(unixNanos: number): string {
   return unixNanos === 0 ? NEVER : new Date(unixNanos / 1e6).toISOString();
 }
 
-function portMap(ports: readonly network.PortBinding[]): Record<string, { HostIp: string; HostPort: string }[]> {
+function portMap(
+  ports: readonly network.PortBinding[],
+): Record<string, { HostIp: string; HostPort: string }[]> {
   const map: Record<string, { HostIp: string; HostPort: string }[]> = {};
   for (const { hostIp, hostPort, containerPort, protocol } of ports)
-    (map[`${containerPort}/${protocol || 'tcp'}`] ??= []).push({ HostIp: hostIp === '' ? '0.0.0.0' : hostIp, HostPort: String(hostPort) });
+    (map[`${containerPort}/${protocol || 'tcp'}`] ??= []).push({
+      HostIp: hostIp === '' ? '0.0.0.0' : hostIp,
+      HostPort: String(hostPort),
+    });
   return map;
 }
 
@@ -56,7 +61,9 @@ function hostConfigOf(container: Container) {
   const { spec } = record;
   const limits = spec.resources;
   return {
-    Binds: record.mounts.filter(({ type }) => type !== 'tmpfs').map(({ source, target, readOnly }) => `${source}:${target}${readOnly ? ':ro' : ''}`),
+    Binds: record.mounts
+      .filter(({ type }) => type !== 'tmpfs')
+      .map(({ source, target, readOnly }) => `${source}:${target}${readOnly ? ':ro' : ''}`),
     NetworkMode: spec.network === '' ? 'bridge' : spec.network,
     PortBindings: portMap(spec.ports),
     RestartPolicy: { Name: record.policy.name, MaximumRetryCount: record.policy.maximumRetryCount },
@@ -81,7 +88,11 @@ function hostConfigOf(container: Container) {
       PathInContainer: containerPath || hostPath,
       CgroupPermissions: permissions || 'rwm',
     })),
-    Tmpfs: Object.fromEntries(record.mounts.filter(({ type }) => type === 'tmpfs').map(({ target, tmpfsSizeBytes }) => [target, tmpfsSizeBytes > 0 ? `size=${tmpfsSizeBytes}` : ''])),
+    Tmpfs: Object.fromEntries(
+      record.mounts
+        .filter(({ type }) => type === 'tmpfs')
+        .map(({ target, tmpfsSizeBytes }) => [target, tmpfsSizeBytes > 0 ? `size=${tmpfsSizeBytes}` : '']),
+    ),
     Init: spec.init,
     OomScoreAdj: spec.oomScoreAdjust ?? 0,
     LogConfig: { Type: spec.log?.driver || 'json-file', Config: {} },
@@ -91,7 +102,10 @@ function hostConfigOf(container: Container) {
     CpuShares: limits?.cpuShares ?? 0,
     CpuPeriod: limits?.cpuPeriodUs ?? 0,
     CpuQuota: limits?.cpuQuotaUs ?? 0,
-    NanoCpus: limits?.cpuQuotaUs === undefined || limits.cpuQuotaUs <= 0 ? 0 : Math.round((limits.cpuQuotaUs / (limits.cpuPeriodUs ?? 100_000)) * 1e9),
+    NanoCpus:
+      limits?.cpuQuotaUs === undefined || limits.cpuQuotaUs <= 0
+        ? 0
+        : Math.round((limits.cpuQuotaUs / (limits.cpuPeriodUs ?? 100_000)) * 1e9),
     CpusetCpus: limits?.cpusetCpus ?? '',
     CpusetMems: limits?.cpusetMems ?? '',
     PidsLimit: limits?.pidsLimit ?? 0,
@@ -144,7 +158,12 @@ function networkSettingsOf(container: Container) {
     Gateway: facts?.gateway ?? '',
     MacAddress: facts?.macAddress ?? '',
   };
-  return { SandboxID: facts?.sandboxId ?? '', Ports: portMap(facts?.ports ?? []), ...endpoint, Networks: { [mode]: endpoint } };
+  return {
+    SandboxID: facts?.sandboxId ?? '',
+    Ports: portMap(facts?.ports ?? []),
+    ...endpoint,
+    Networks: { [mode]: endpoint },
+  };
 }
 
 /** The container as `docker inspect` shows one. */
@@ -176,12 +195,17 @@ export function inspectContainer(context: AgentContext, container: Container): R
     NetworkSettings: networkSettingsOf(container),
     Mounts: record.mounts.map(({ type, source, target, readOnly, propagation }) => ({
       Type: type,
-      ...(type === 'volume' ? { Name: source, Source: context.volumes.dataPath(source), Driver: 'local' } : { Source: source }),
+      ...(type === 'volume'
+        ? { Name: source, Source: context.volumes.dataPath(source), Driver: 'local' }
+        : { Source: source }),
       Destination: target,
       Mode: readOnly ? 'ro' : '',
       RW: !readOnly,
       Propagation: propagation,
     })),
-    GraphDriver: { Name: 'overlay', Data: { InContainer: 'overlay is mounted in the container\'s own mount namespace' } },
+    GraphDriver: {
+      Name: 'overlay',
+      Data: { InContainer: "overlay is mounted in the container's own mount namespace" },
+    },
   };
 }

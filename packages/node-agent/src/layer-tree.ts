@@ -1,4 +1,14 @@
-import { closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, readSync, readdirSync, type Stats } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readlinkSync,
+  readSync,
+  readdirSync,
+  type Stats,
+} from 'node:fs';
 import { nativeFiles } from './native.js';
 
 /** What overlay would show at a path: the directories that make it up (top first), or one file. */
@@ -38,7 +48,7 @@ export class LayerTree {
     const parents: LayerEntry[] = [];
     let here: LayerEntry = top;
     const pending = path.split('/').reverse();
-    for (let links = 0; pending.length > 0; ) {
+    for (let links = 0; pending.length > 0;) {
       const name = pending.pop() ?? '';
       if (name === '' || name === '.') continue;
       if (name === '..') {

@@ -52,10 +52,21 @@ test('an exit of an earlier attempt changes nothing', () => {
 
 test('the back-off doubles from 100 ms to a minute and is forgotten after ten seconds up', () => {
   assert.deepEqual([0, 1, 2, 9, 10, 50].map(backoffMs), [100, 200, 400, 51_200, 60_000, 60_000]);
-  const quick = play(always, start, started(1, 0), exited(1, 1, 500), again, started(2, 1000), exited(2, 1, 1500));
+  const quick = play(
+    always,
+    start,
+    started(1, 0),
+    exited(1, 1, 500),
+    again,
+    started(2, 1000),
+    exited(2, 1, 1500),
+  );
   assert.equal(quick.state, 'restarting');
   assert.equal(quick.restartAtUnixMs, 1500 + 200);
-  const steady = [again, started(3, 2000), exited(3, 1, 12_000)].reduce((life, event) => transition(life, event, always), quick);
+  const steady = [again, started(3, 2000), exited(3, 1, 12_000)].reduce(
+    (life, event) => transition(life, event, always),
+    quick,
+  );
   assert.equal(steady.restartAtUnixMs, 12_000 + 100);
 });
 
@@ -73,14 +84,23 @@ test('on-failure restarts as often as it may, and not after success', () => {
 });
 
 test('a container the user stopped stays stopped, and one the user restarts starts again', () => {
-  assert.equal(play(always, start, started(1), { type: 'stop', thenStart: false }, exited(1, 143)).state, 'exited');
+  assert.equal(
+    play(always, start, started(1), { type: 'stop', thenStart: false }, exited(1, 143)).state,
+    'exited',
+  );
   const life = play(no, start, started(1), { type: 'stop', thenStart: true }, exited(1, 143));
   assert.equal(life.state, 'restarting');
   assert.equal(transition(life, again, no).restartCount, 0);
 });
 
 test('a first start that fails leaves the container as it was, with the reason', () => {
-  const failed: LifecycleEvent = { type: 'start-failed', attempt: 1, error: 'no such command', exitCode: 127, nowUnixMs: 0 };
+  const failed: LifecycleEvent = {
+    type: 'start-failed',
+    attempt: 1,
+    error: 'no such command',
+    exitCode: 127,
+    nowUnixMs: 0,
+  };
   const life = play(always, start, failed);
   assert.equal(life.state, 'created');
   assert.equal(life.exitCode, 127);
@@ -139,7 +159,11 @@ test('what ended gives everything back, and what is removed leaves no record', (
   };
   const full = { ...nothing, process, sandbox: true, cgroup: true };
   const ended = play(no, start, started(1), exited(1));
-  assert.deepEqual(kinds(decide(ended, full, no, keep)), ['forget-process', 'detach-sandbox', 'destroy-cgroup']);
+  assert.deepEqual(kinds(decide(ended, full, no, keep)), [
+    'forget-process',
+    'detach-sandbox',
+    'destroy-cgroup',
+  ]);
   const removing = transition(ended, { type: 'remove', volumes: true }, no);
   assert.deepEqual(kinds(decide(removing, full, no, keep)), [
     'forget-process',
@@ -209,7 +233,12 @@ class World {
   perform(step: Step): void {
     switch (step.do) {
       case 'record-running':
-        this.apply({ type: 'started', attempt: step.attempt, pid: step.pid, startedUnixNanos: step.startedUnixNanos });
+        this.apply({
+          type: 'started',
+          attempt: step.attempt,
+          pid: step.pid,
+          startedUnixNanos: step.startedUnixNanos,
+        });
         return;
       case 'record-exit':
         this.apply({ type: 'exited', attempt: step.attempt, ...step.exit, nowUnixMs: this.now });
@@ -283,7 +312,16 @@ type Move =
 const move: fc.Arbitrary<Move> = fc.oneof(
   fc.record({ kind: fc.constant('start' as const), until: fc.integer({ min: 0, max: 3 }) }),
   fc.record({
-    kind: fc.constantFrom('stop', 'restart', 'suspend', 'pause', 'unpause', 'remove', 'reboot', 'up' as const),
+    kind: fc.constantFrom(
+      'stop',
+      'restart',
+      'suspend',
+      'pause',
+      'unpause',
+      'remove',
+      'reboot',
+      'up' as const,
+    ),
   }),
   fc.record({ kind: fc.constant('exit' as const), code: fc.constantFrom(0, 1, 137) }),
   fc.record({ kind: fc.constant('look' as const), until: fc.integer({ min: 0, max: 5 }) }),
@@ -327,7 +365,10 @@ function make(world: World, { autoRemove }: { autoRemove: boolean }, next: Move)
 }
 
 test('however often the agent dies between two steps, no container runs twice and all comes to rest in order', () => {
-  const policy = fc.constantFrom<Policy>(no, always, unlessStopped, { name: 'on-failure', maximumRetryCount: 2 });
+  const policy = fc.constantFrom<Policy>(no, always, unlessStopped, {
+    name: 'on-failure',
+    maximumRetryCount: 2,
+  });
   fc.assert(
     fc.property(policy, fc.boolean(), fc.array(move, { maxLength: 40 }), (chosen, autoRemove, moves) => {
       const world = new World(chosen);
@@ -336,7 +377,10 @@ test('however often the agent dies between two steps, no container runs twice an
       const { life } = world;
       if (life === undefined) {
         assert.equal(world.process, undefined);
-        assert.ok(!world.sandbox && !world.cgroup && !world.rootfs, 'removed means that everything is released');
+        assert.ok(
+          !world.sandbox && !world.cgroup && !world.rootfs,
+          'removed means that everything is released',
+        );
         return;
       }
       assert.equal(isActive(life), world.process?.status === 'running', 'the record tells the truth');

@@ -134,7 +134,9 @@ function policyRestarts(life: Lifecycle, policy: Policy, exitCode: number): bool
     case 'unless-stopped':
       return true;
     case 'on-failure':
-      return exitCode !== 0 && (policy.maximumRetryCount === 0 || life.restartCount < policy.maximumRetryCount);
+      return (
+        exitCode !== 0 && (policy.maximumRetryCount === 0 || life.restartCount < policy.maximumRetryCount)
+      );
   }
 }
 
@@ -145,7 +147,8 @@ function afterEnd(
   end: { readonly exitCode: number; readonly upMs: number; readonly nowUnixMs: number },
 ): Lifecycle {
   const ended = { ...life, starting: false, pid: 0, exitCode: end.exitCode };
-  if (life.startAgain) return { ...ended, state: 'restarting', quickExits: 0, restartAtUnixMs: end.nowUnixMs };
+  if (life.startAgain)
+    return { ...ended, state: 'restarting', quickExits: 0, restartAtUnixMs: end.nowUnixMs };
   if (!policyRestarts(life, policy, end.exitCode)) return { ...ended, state: 'exited', quickExits: 0 };
   const quickExits = end.upMs >= STEADY_MS ? 0 : life.quickExits;
   return {
@@ -229,7 +232,13 @@ export function transition(life: Lifecycle, event: LifecycleEvent, policy: Polic
       return suspend(life, policy);
     case 'remove':
       if (isActive(life)) return life;
-      return { ...life, state: 'removing', desired: 'stopped', startAgain: false, removeVolumes: event.volumes };
+      return {
+        ...life,
+        state: 'removing',
+        desired: 'stopped',
+        startAgain: false,
+        removeVolumes: event.volumes,
+      };
     case 'removal-failed':
       return life.state === 'removing' ? { ...life, state: 'dead', error: event.error } : life;
   }
@@ -237,7 +246,8 @@ export function transition(life: Lifecycle, event: LifecycleEvent, policy: Polic
 
 function stop(life: Lifecycle, thenStart: boolean): Lifecycle {
   if (life.state === 'removing' || life.state === 'dead') return life;
-  if (isActive(life)) return { ...life, desired: 'stopped', stoppedByUser: !thenStart, startAgain: thenStart };
+  if (isActive(life))
+    return { ...life, desired: 'stopped', stoppedByUser: !thenStart, startAgain: thenStart };
   if (thenStart) return life;
   const state = life.state === 'restarting' ? 'exited' : life.state;
   return { ...life, state, desired: 'stopped', stoppedByUser: true, startAgain: false, restartAtUnixMs: 0 };
@@ -248,7 +258,8 @@ function suspend(life: Lifecycle, policy: Policy): Lifecycle {
   if (life.state === 'removing' || life.state === 'dead' || life.attempt === 0) return life;
   const wanted = isActive(life) || life.state === 'restarting';
   const again =
-    policy.name === 'always' || (policy.name === 'unless-stopped' && wanted && !life.stoppedByUser && life.desired === 'running');
+    policy.name === 'always' ||
+    (policy.name === 'unless-stopped' && wanted && !life.stoppedByUser && life.desired === 'running');
   const state = life.state === 'restarting' ? 'exited' : life.state;
   return { ...life, state, desired: 'stopped', startAgain: false, suspended: again, restartAtUnixMs: 0 };
 }

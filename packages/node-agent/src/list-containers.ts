@@ -30,7 +30,10 @@ export function statusText(container: Container, nowUnixMs: number): string {
       return 'Created';
     case 'running': {
       const health = container.health?.state.status;
-      const words = container.record.execution.healthCheck === undefined ? '' : ` (${health === 'starting' || health === undefined ? 'health: starting' : health})`;
+      const words =
+        container.record.execution.healthCheck === undefined
+          ? ''
+          : ` (${health === 'starting' || health === undefined ? 'health: starting' : health})`;
       return `Up ${since(life.startedUnixNanos)}${words}`;
     }
     case 'paused':
@@ -51,7 +54,11 @@ function networkName(container: Container): string {
   return network === '' || network === 'default' ? 'bridge' : network;
 }
 
-export function summarize(container: Container, nowUnixMs: number, writableBytes: number): Init<node.ContainerSummary> {
+export function summarize(
+  container: Container,
+  nowUnixMs: number,
+  writableBytes: number,
+): Init<node.ContainerSummary> {
   const { record, life } = container;
   const up = container.running;
   return {
@@ -66,7 +73,8 @@ export function summarize(container: Container, nowUnixMs: number, writableBytes
     ports: up ? record.network.ports : record.spec.ports,
     labels: record.execution.labels,
     ipAddress: up ? record.network.ipAddress : '',
-    health: up && record.execution.healthCheck !== undefined ? (container.health?.state.status ?? 'starting') : '',
+    health:
+      up && record.execution.healthCheck !== undefined ? (container.health?.state.status ?? 'starting') : '',
     exitCode: life.exitCode,
     pid: life.pid,
     mounts: record.mounts.map(({ source, target }) => source || target),
@@ -81,23 +89,34 @@ type Test = (container: Container, value: string) => boolean;
 function testsAmong(all: readonly Container[]): Readonly<Record<string, Test>> {
   const createdOf = (reference: string): number => {
     const found = all.find(({ id, record }) => record.name === reference || id.startsWith(reference));
-    if (found === undefined) throw refusal('not_found', 'ListContainers', reference, `there is no container ${reference} to filter by`);
+    if (found === undefined)
+      throw refusal(
+        'not_found',
+        'ListContainers',
+        reference,
+        `there is no container ${reference} to filter by`,
+      );
     return found.record.createdUnixMs;
   };
   return {
     id: ({ id }, value) => id.startsWith(value),
-    name: ({ record }, value) => record.name.includes(value.replace(/^\//, '')) || matches(record.name, value),
+    name: ({ record }, value) =>
+      record.name.includes(value.replace(/^\//, '')) || matches(record.name, value),
     label: ({ record }, value) => labelMatches(record.execution.labels, value),
     status: ({ life }, value) => life.state === value,
     ancestor: ({ record }, value) => imageMatches(record.image, record.imageId, value),
     exited: ({ life }, value) => life.state === 'exited' && life.exitCode === Number(value),
     health: (container, value) =>
-      (container.record.execution.healthCheck === undefined ? 'none' : (container.health?.state.status ?? 'starting')) === value,
-    volume: ({ record }, value) => record.mounts.some(({ source, target }) => source === value || target === value),
+      (container.record.execution.healthCheck === undefined
+        ? 'none'
+        : (container.health?.state.status ?? 'starting')) === value,
+    volume: ({ record }, value) =>
+      record.mounts.some(({ source, target }) => source === value || target === value),
     network: (container, value) => networkName(container) === value,
     publish: ({ record }, value) =>
-      record.spec.ports.some(({ hostPort, protocol }) => `${hostPort}` === value || `${hostPort}/${protocol || 'tcp'}` === value) ||
-      record.network.ports.some(({ hostPort }) => `${hostPort}` === value),
+      record.spec.ports.some(
+        ({ hostPort, protocol }) => `${hostPort}` === value || `${hostPort}/${protocol || 'tcp'}` === value,
+      ) || record.network.ports.some(({ hostPort }) => `${hostPort}` === value),
     before: ({ record }, value) => record.createdUnixMs < createdOf(value),
     since: ({ record }, value) => record.createdUnixMs > createdOf(value),
   };
@@ -113,29 +132,49 @@ function matches(text: string, pattern: string): boolean {
 
 export function labelMatches(labels: Readonly<Record<string, string>>, value: string): boolean {
   const equals = value.indexOf('=');
-  return equals < 0 ? Object.hasOwn(labels, value) : labels[value.slice(0, equals)] === value.slice(equals + 1);
+  return equals < 0
+    ? Object.hasOwn(labels, value)
+    : labels[value.slice(0, equals)] === value.slice(equals + 1);
 }
 
 function imageMatches(reference: string, imageId: string, value: string): boolean {
   if (reference === value || imageId === value || imageId.startsWith(`sha256:${value}`)) return true;
-  return reference.endsWith(`/${value}`) || reference.endsWith(`/${value}:latest`) || reference === `${value}:latest`;
+  return (
+    reference.endsWith(`/${value}`) ||
+    reference.endsWith(`/${value}:latest`) ||
+    reference === `${value}:latest`
+  );
 }
 
 /** Containers that pass: values of one key are alternatives, different keys must all hold. Newest first. */
-export function filterContainers(all: readonly Container[], filters: readonly common.KeyValue[], withStopped: boolean): readonly Container[] {
+export function filterContainers(
+  all: readonly Container[],
+  filters: readonly common.KeyValue[],
+  withStopped: boolean,
+): readonly Container[] {
   const tests = testsAmong(all);
   const wanted = new Map<string, string[]>();
   for (const { key, value } of filters) {
-    if (!Object.hasOwn(tests, key)) throw refusal('invalid_argument', 'ListContainers', key, `containers cannot be filtered by ${JSON.stringify(key)}`);
+    if (!Object.hasOwn(tests, key))
+      throw refusal(
+        'invalid_argument',
+        'ListContainers',
+        key,
+        `containers cannot be filtered by ${JSON.stringify(key)}`,
+      );
     wanted.set(key, [...(wanted.get(key) ?? []), value]);
   }
   const asksState = wanted.has('status') || wanted.has('exited');
   return all
-    .filter((container) => withStopped || asksState || container.running || container.life.state === 'restarting')
+    .filter(
+      (container) => withStopped || asksState || container.running || container.life.state === 'restarting',
+    )
     .filter((container) =>
       [...wanted].every(([key, values]) =>
         // Labels narrow each other, as docker has it.
-        key === 'label' ? values.every((value) => tests[key]?.(container, value)) : values.some((value) => tests[key]?.(container, value)),
+        key === 'label'
+          ? values.every((value) => tests[key]?.(container, value))
+          : values.some((value) => tests[key]?.(container, value)),
       ),
     )
     .sort((a, b) => b.record.createdUnixMs - a.record.createdUnixMs || (a.id < b.id ? -1 : 1));

@@ -45,7 +45,7 @@ export class LogFile implements AsyncDisposable {
   async seekLastLines(count: number): Promise<number> {
     const { size } = await this.#handle.stat();
     let found = 0;
-    for (let end = size; end > 0; ) {
+    for (let end = size; end > 0;) {
       const begin = Math.max(0, end - CHUNK_BYTES);
       const { bytesRead } = await this.#handle.read(this.#buffer, 0, end - begin, begin);
       for (let at = bytesRead - 1; at >= 0; at -= 1) {

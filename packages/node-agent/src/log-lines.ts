@@ -16,7 +16,12 @@ export function parseTime(text: string): number {
 export function parseLogLine(line: string): LogEntry | undefined {
   try {
     const parsed = JSON.parse(line) as { log?: unknown; stream?: unknown; time?: unknown } | null;
-    if (typeof parsed?.log !== 'string' || typeof parsed.stream !== 'string' || typeof parsed.time !== 'string') return undefined;
+    if (
+      typeof parsed?.log !== 'string' ||
+      typeof parsed.stream !== 'string' ||
+      typeof parsed.time !== 'string'
+    )
+      return undefined;
     const timeUnixNanos = parseTime(parsed.time);
     if (Number.isNaN(timeUnixNanos)) return undefined;
     return { stream: parsed.stream, timeUnixNanos, data: Buffer.from(parsed.log, 'utf8') };

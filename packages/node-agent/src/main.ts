@@ -12,14 +12,19 @@ import { createHandlers } from './service.js';
 import { VolumeStore } from './volume-store.js';
 
 /** Starts the node agent: reads its records, hears what happens, adopts what runs. Stopping leaves containers alone. */
-export function startNodeAgent(environment: ServiceEnvironment, config: NodeAgentConfig): Promise<RunningService> {
+export function startNodeAgent(
+  environment: ServiceEnvironment,
+  config: NodeAgentConfig,
+): Promise<RunningService> {
   return startService({
     name: 'node-agent',
     descriptor: node.NodeAgent,
     environment,
     start: async ({ bus, logger, registry: figures, signal, nodeId, version }) => {
       const registry = new Registry();
-      const events = new EventLog(config.kept_events, (event) => bus.publishEvent('container', common.NodeEventCodec, event));
+      const events = new EventLog(config.kept_events, (event) =>
+        bus.publishEvent('container', common.NodeEventCodec, event),
+      );
       const context: AgentContext = {
         bus,
         config,
@@ -37,7 +42,9 @@ export function startNodeAgent(environment: ServiceEnvironment, config: NodeAgen
       await agent.load();
       // Heard before the truth is listed: an exit in between is not missed.
       const stopHearing = [
-        bus.subscribeEvents('process-exited', spawn.ProcessExitedEventCodec, (event) => agent.processExited(event)),
+        bus.subscribeEvents('process-exited', spawn.ProcessExitedEventCodec, (event) =>
+          agent.processExited(event),
+        ),
         bus.subscribeEvents('cgroup-oom', cgroup.OomEventCodec, (event) => agent.outOfMemory(event)),
         bus.subscribeEvents('image', common.NodeEventCodec, (event) => events.take(event)),
         bus.onReconnect(() => agent.reconnected()),

@@ -1,7 +1,10 @@
 import type { cgroup } from '@gantry/protocol';
 
 /** New limits over old ones: what is left out stays as it is. */
-export function mergeResources(old: cgroup.Resources | undefined, wish: cgroup.Resources | undefined): cgroup.Resources | undefined {
+export function mergeResources(
+  old: cgroup.Resources | undefined,
+  wish: cgroup.Resources | undefined,
+): cgroup.Resources | undefined {
   if (wish === undefined) return old;
   return {
     memoryLimitBytes: wish.memoryLimitBytes ?? old?.memoryLimitBytes,

@@ -4,7 +4,10 @@ import { Counter, Gauge, Histogram } from 'prom-client';
 const STATES = ['created', 'running', 'paused', 'restarting', 'exited', 'removing', 'dead'] as const;
 
 /** Figures of the node agent. */
-export function createAgentMetrics(registry: ServiceKit['registry'], countStates: () => Readonly<Record<string, number>>) {
+export function createAgentMetrics(
+  registry: ServiceKit['registry'],
+  countStates: () => Readonly<Record<string, number>>,
+) {
   const registers = [registry];
   new Gauge({
     name: 'gantry_node_agent_containers',

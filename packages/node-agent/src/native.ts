@@ -8,7 +8,8 @@ interface NativeFiles {
   isOpaque(directory: string): boolean;
 }
 
-const directory = process.env.GANTRY_NATIVE_DIR ?? fileURLToPath(new URL('../../../build/native/', import.meta.url));
+const directory =
+  process.env.GANTRY_NATIVE_DIR ?? fileURLToPath(new URL('../../../build/native/', import.meta.url));
 
 /** Static program that `--init` runs as process 1. */
 export const initProgram = join(directory, 'gantry-init');

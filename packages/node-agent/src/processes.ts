@@ -54,7 +54,10 @@ function describe(pid: number, boot: number, nowUnixMs: number): readonly string
   const cpuSeconds = (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
   const startedUnixMs = boot + (Number(fields[19]) / TICKS_PER_SECOND) * 1000;
   const share = Math.min(99, Math.floor((100 * cpuSeconds * 1000) / Math.max(1, nowUnixMs - startedUnixMs)));
-  const command = read(`/proc/${pid}/cmdline`).split('\0').filter((word) => word !== '').join(' ');
+  const command = read(`/proc/${pid}/cmdline`)
+    .split('\0')
+    .filter((word) => word !== '')
+    .join(' ');
   return [
     uid,
     String(pid),
@@ -71,29 +74,41 @@ function describe(pid: number, boot: number, nowUnixMs: number): readonly string
 export function listProcesses(pids: readonly number[]): Table {
   const boot = bootUnixMs();
   const now = Date.now();
-  const rows = [...pids].sort((a, b) => a - b).flatMap((pid) => {
-    const cells = describe(pid, boot, now);
-    return cells === undefined ? [] : [{ cells: [...cells] }];
-  });
+  const rows = [...pids]
+    .sort((a, b) => a - b)
+    .flatMap((pid) => {
+      const cells = describe(pid, boot, now);
+      return cells === undefined ? [] : [{ cells: [...cells] }];
+    });
   return { titles: ['UID', 'PID', 'PPID', 'C', 'STIME', 'TTY', 'TIME', 'CMD'], rows };
 }
 
 /** The host's ps with arguments of the user's, its rows of these processes alone. */
 export async function runPs(pids: readonly number[], psArguments: readonly string[]): Promise<Table> {
-  const output = await run('ps', [...psArguments], { maxBuffer: 16 * 1024 * 1024, timeout: 10_000 }).catch((error: unknown) => {
-    const failed = error as NodeJS.ErrnoException & { stderr?: string };
-    const absent = failed.code === 'ENOENT';
-    throw refusal(
-      absent ? 'failed_precondition' : 'invalid_argument',
-      'ListContainerProcesses',
-      psArguments.join(' '),
-      absent ? 'this host has no ps, so only the default columns can be shown' : `ps refuses ${psArguments.join(' ')}: ${failed.stderr?.trim() || failed.message}`,
-    );
-  });
+  const output = await run('ps', [...psArguments], { maxBuffer: 16 * 1024 * 1024, timeout: 10_000 }).catch(
+    (error: unknown) => {
+      const failed = error as NodeJS.ErrnoException & { stderr?: string };
+      const absent = failed.code === 'ENOENT';
+      throw refusal(
+        absent ? 'failed_precondition' : 'invalid_argument',
+        'ListContainerProcesses',
+        psArguments.join(' '),
+        absent
+          ? 'this host has no ps, so only the default columns can be shown'
+          : `ps refuses ${psArguments.join(' ')}: ${failed.stderr?.trim() || failed.message}`,
+      );
+    },
+  );
   const [header = '', ...lines] = output.stdout.split('\n').filter((line) => line.trim() !== '');
   const titles = header.trim().split(/\s+/);
   const column = titles.indexOf('PID');
-  if (column < 0) throw refusal('invalid_argument', 'ListContainerProcesses', psArguments.join(' '), `ps ${psArguments.join(' ')} shows no PID column`);
+  if (column < 0)
+    throw refusal(
+      'invalid_argument',
+      'ListContainerProcesses',
+      psArguments.join(' '),
+      `ps ${psArguments.join(' ')} shows no PID column`,
+    );
   const wanted = new Set(pids.map(String));
   const rows = lines
     .map((line) => splitCells(line, titles.length))
@@ -105,5 +120,7 @@ export async function runPs(pids: readonly number[], psArguments: readonly strin
 /** The last column keeps its spaces. */
 function splitCells(line: string, columns: number): string[] {
   const words = line.trim().split(/\s+/);
-  return words.length <= columns ? words : [...words.slice(0, columns - 1), words.slice(columns - 1).join(' ')];
+  return words.length <= columns
+    ? words
+    : [...words.slice(0, columns - 1), words.slice(columns - 1).join(' ')];
 }

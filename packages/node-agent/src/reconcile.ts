@@ -20,9 +20,12 @@ interface Page {
   readonly nextPageToken: string;
 }
 
-async function allPages<P extends Page, T>(fetch: (pageToken: string) => Promise<P>, items: (page: P) => readonly T[]): Promise<T[]> {
+async function allPages<P extends Page, T>(
+  fetch: (pageToken: string) => Promise<P>,
+  items: (page: P) => readonly T[],
+): Promise<T[]> {
   const all: T[] = [];
-  for (let token = ''; ; ) {
+  for (let token = ''; ;) {
     const page = await fetch(token);
     all.push(...items(page));
     if (page.nextPageToken === '') return all;
@@ -33,10 +36,22 @@ async function allPages<P extends Page, T>(fetch: (pageToken: string) => Promise
 async function listTruth({ bus }: AgentContext): Promise<Truth> {
   const options = { deadlineMs: DEADLINE_MS };
   const [processes, holders, cgroups, rootfs] = await Promise.all([
-    allPages((pageToken) => bus.call(spawn.Spawner.methods.ListContainers, { pageToken }, options), (page) => page.containers),
-    allPages((pageToken) => bus.call(network.NetworkManager.methods.ListSandboxes, { pageToken }, options), (page) => page.holders),
-    allPages((pageToken) => bus.call(cgroup.CgroupSupervisor.methods.ListCgroups, { pageToken }, options), (page) => page.containerIds),
-    allPages((pageToken) => bus.call(image.ImageStore.methods.ListRootfs, { pageToken }, options), (page) => page.containerIds),
+    allPages(
+      (pageToken) => bus.call(spawn.Spawner.methods.ListContainers, { pageToken }, options),
+      (page) => page.containers,
+    ),
+    allPages(
+      (pageToken) => bus.call(network.NetworkManager.methods.ListSandboxes, { pageToken }, options),
+      (page) => page.holders,
+    ),
+    allPages(
+      (pageToken) => bus.call(cgroup.CgroupSupervisor.methods.ListCgroups, { pageToken }, options),
+      (page) => page.containerIds,
+    ),
+    allPages(
+      (pageToken) => bus.call(image.ImageStore.methods.ListRootfs, { pageToken }, options),
+      (page) => page.containerIds,
+    ),
   ]);
   return {
     processes: new Map(processes.map((state) => [state.containerId, state])),
@@ -55,7 +70,12 @@ function observedProcess(state: spawn.ContainerState | undefined): ObservedProce
     attempt,
     exit:
       exit === undefined
-        ? { exitCode: 137, oomKilled: false, error: 'the exit code was lost', finishedUnixNanos: Date.now() * 1e6 }
+        ? {
+            exitCode: 137,
+            oomKilled: false,
+            error: 'the exit code was lost',
+            finishedUnixNanos: Date.now() * 1e6,
+          }
         : observedExit(exit),
   };
 }
@@ -100,10 +120,15 @@ export class Reconciler {
     const nodeStarted = this.#nodeStarted;
     this.#nodeStarted = false;
     const present = this.#registry.all().filter(({ id }) => known.has(id));
-    const results = await Promise.allSettled(present.map((container) => this.#settle(container, truth, nodeStarted)));
+    const results = await Promise.allSettled(
+      present.map((container) => this.#settle(container, truth, nodeStarted)),
+    );
     results.forEach((result, index) => {
       if (result.status === 'rejected')
-        this.#context.logger.warn({ container: present[index]?.id, reason: reasonOf(result.reason) }, 'comparison failed, will be tried again');
+        this.#context.logger.warn(
+          { container: present[index]?.id, reason: reasonOf(result.reason) },
+          'comparison failed, will be tried again',
+        );
     });
     await this.#sweep(truth, new Set([...known, ...creating]));
   }
@@ -154,9 +179,11 @@ export class Reconciler {
         return;
       case 'finish-stop':
         // It waits for the exit, which comes through the queue we are in.
-        void container.finishStop({ timeoutSeconds: undefined, signal: undefined }).catch((error: unknown) => {
-          this.#context.logger.warn({ container: id, reason: reasonOf(error) }, 'finishing a stop failed');
-        });
+        void container
+          .finishStop({ timeoutSeconds: undefined, signal: undefined })
+          .catch((error: unknown) => {
+            this.#context.logger.warn({ container: id, reason: reasonOf(error) }, 'finishing a stop failed');
+          });
         return;
       case 'kill-process':
         await container.killAll();
@@ -202,11 +229,20 @@ export class Reconciler {
 
   /** Gives back what belongs to ids that have no record and are not being made. */
   async #sweep(truth: Truth, claimed: ReadonlySet<string>): Promise<void> {
-    const owners = new Set([...truth.processes.keys(), ...truth.sandboxes, ...truth.cgroups, ...truth.rootfs]);
+    const owners = new Set([
+      ...truth.processes.keys(),
+      ...truth.sandboxes,
+      ...truth.cgroups,
+      ...truth.rootfs,
+    ]);
     for (const id of owners) {
-      if (claimed.has(id) || this.#registry.get(id) !== undefined || this.#registry.creating.has(id)) continue;
+      if (claimed.has(id) || this.#registry.get(id) !== undefined || this.#registry.creating.has(id))
+        continue;
       await this.#sweepOne(id, truth).catch((error: unknown) => {
-        this.#context.logger.warn({ container: id, reason: reasonOf(error) }, 'sweep failed, will be tried again');
+        this.#context.logger.warn(
+          { container: id, reason: reasonOf(error) },
+          'sweep failed, will be tried again',
+        );
       });
     }
   }
@@ -216,7 +252,10 @@ export class Reconciler {
     const process = truth.processes.get(id);
     if (process?.status === 'running') {
       // Records go last, so a process without one means that records were lost. That is never a reason to stop anything.
-      this.#context.logger.error({ container: id, pid: process.pid }, 'a container runs that no record claims, it is left alone');
+      this.#context.logger.error(
+        { container: id, pid: process.pid },
+        'a container runs that no record claims, it is left alone',
+      );
       return;
     }
     if (process !== undefined) {

@@ -1,7 +1,13 @@
 import { GantryError, type ErrorCode } from '@gantry/protocol';
 
 /** An error about one object, ready to be thrown. */
-export function refusal(code: ErrorCode, operation: string, object: string, message: string, cause?: unknown): GantryError {
+export function refusal(
+  code: ErrorCode,
+  operation: string,
+  object: string,
+  message: string,
+  cause?: unknown,
+): GantryError {
   return new GantryError({ code, operation, object, message, ...(cause === undefined ? {} : { cause }) });
 }
 

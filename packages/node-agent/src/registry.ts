@@ -40,7 +40,12 @@ export class Registry {
   reserve(name: string, id: string, operation: string): void {
     const holder = this.#names.get(name);
     if (holder !== undefined && holder !== id)
-      throw refusal('already_exists', operation, name, `the name ${name} is in use by container ${holder}: remove or rename it, or choose another name`);
+      throw refusal(
+        'already_exists',
+        operation,
+        name,
+        `the name ${name} is in use by container ${holder}: remove or rename it, or choose another name`,
+      );
     this.#names.set(name, id);
   }
 
@@ -66,13 +71,25 @@ export class Registry {
   /** By full id, name, or unique prefix of an id. */
   find(reference: string, operation: string): Container {
     const named = this.#names.get(reference);
-    const exact = this.#containers.get(reference) ?? (named === undefined ? undefined : this.#containers.get(named));
+    const exact =
+      this.#containers.get(reference) ?? (named === undefined ? undefined : this.#containers.get(named));
     if (exact !== undefined) return exact;
     if (/^[0-9a-f]{1,64}$/.test(reference)) {
       const [first, second] = this.all().filter(({ id }) => id.startsWith(reference));
-      if (second !== undefined) throw refusal('invalid_argument', operation, reference, `several containers have ids that begin with ${reference}`);
+      if (second !== undefined)
+        throw refusal(
+          'invalid_argument',
+          operation,
+          reference,
+          `several containers have ids that begin with ${reference}`,
+        );
       if (first !== undefined) return first;
     }
-    throw refusal('not_found', operation, reference, reference === '' ? 'no container is named' : `there is no container ${reference}`);
+    throw refusal(
+      'not_found',
+      operation,
+      reference,
+      reference === '' ? 'no container is named' : `there is no container ${reference}`,
+    );
   }
 }

@@ -1,6 +1,6 @@
 import type { Handlers } from '@gantry/bus';
 import { parseSignal } from '@gantry/oci';
-import { cgroup, node, spawn } from '@gantry/protocol';
+import { cgroup, spawn, type node } from '@gantry/protocol';
 import type { Agent } from './agent.js';
 import { attachContainer, openingOf } from './attach.js';
 import type { Container, WaitCondition } from './container.js';
@@ -26,14 +26,20 @@ const CONDITIONS: ReadonlySet<string> = new Set<WaitCondition>(['not-running', '
 function readSignal(text: string, operation: string): number | undefined {
   if (text === '') return undefined;
   const signal = parseSignal(text);
-  if (signal === undefined) throw refusal('invalid_argument', operation, text, `${JSON.stringify(text)} is not a signal`);
+  if (signal === undefined)
+    throw refusal('invalid_argument', operation, text, `${JSON.stringify(text)} is not a signal`);
   return signal;
 }
 
 function readCondition(text: string): WaitCondition {
   const condition = text === '' ? 'not-running' : text;
   if (!CONDITIONS.has(condition))
-    throw refusal('invalid_argument', 'WaitContainer', text, `wait condition ${JSON.stringify(text)} is not not-running, next-exit or removed`);
+    throw refusal(
+      'invalid_argument',
+      'WaitContainer',
+      text,
+      `wait condition ${JSON.stringify(text)} is not not-running, next-exit or removed`,
+    );
   return condition as WaitCondition;
 }
 
@@ -51,7 +57,10 @@ export function createHandlers(agent: Agent): Handlers<typeof node.NodeAgent> {
       return { pid: await find(container, 'StartContainer').start() };
     },
     async StopContainer({ container, timeoutSeconds, signal }) {
-      await find(container, 'StopContainer').stop({ timeoutSeconds, signal: readSignal(signal, 'StopContainer') });
+      await find(container, 'StopContainer').stop({
+        timeoutSeconds,
+        signal: readSignal(signal, 'StopContainer'),
+      });
       return {};
     },
     async RestartContainer({ container, timeoutSeconds, signal }, { signal: gone }) {
@@ -89,11 +98,19 @@ export function createHandlers(agent: Agent): Handlers<typeof node.NodeAgent> {
       const found = find(container, 'UpdateContainer');
       const policy = restartPolicy === undefined ? found.record.policy : parsePolicy(restartPolicy);
       if (found.record.spec.autoRemove && policy.name !== 'no')
-        throw refusal('invalid_argument', 'UpdateContainer', found.id, 'a container that is removed when it exits cannot have a restart policy');
+        throw refusal(
+          'invalid_argument',
+          'UpdateContainer',
+          found.id,
+          'a container that is removed when it exits cannot have a restart policy',
+        );
       await found.actor.run(async () => {
         const merged = mergeResources(found.record.spec.resources, resources);
         if (resources !== undefined && isActive(found.life))
-          await bus.call(cgroup.CgroupSupervisor.methods.UpdateCgroup, { containerId: found.id, resources: merged });
+          await bus.call(cgroup.CgroupSupervisor.methods.UpdateCgroup, {
+            containerId: found.id,
+            resources: merged,
+          });
         const spec = merged === undefined ? found.record.spec : { ...found.record.spec, resources: merged };
         await found.updateDurably({ policy, spec });
       });
@@ -113,7 +130,9 @@ export function createHandlers(agent: Agent): Handlers<typeof node.NodeAgent> {
       const { items, nextPageToken } = pageOf(passing, ({ id }) => id, { pageSize, pageToken });
       const now = Date.now();
       const containers = await Promise.all(
-        items.map(async (container) => summarize(container, now, size ? await writableBytes(context, container) : 0)),
+        items.map(async (container) =>
+          summarize(container, now, size ? await writableBytes(context, container) : 0),
+        ),
       );
       return { containers, nextPageToken };
     },
@@ -124,7 +143,12 @@ export function createHandlers(agent: Agent): Handlers<typeof node.NodeAgent> {
     async *ReadLogs({ container, follow, tail, sinceUnixNanos, untilUnixNanos, stdout, stderr }, { signal }) {
       const found = find(container, 'ReadLogs');
       if (found.record.spec.log?.driver === 'none')
-        throw refusal('failed_precondition', 'ReadLogs', found.id, `container ${found.record.name} keeps no log (log driver none)`);
+        throw refusal(
+          'failed_precondition',
+          'ReadLogs',
+          found.id,
+          `container ${found.record.name} keeps no log (log driver none)`,
+        );
       const both = !stdout && !stderr;
       const batches = readLogs({
         path: logPath(context, found.id),
@@ -141,8 +165,16 @@ export function createHandlers(agent: Agent): Handlers<typeof node.NodeAgent> {
     },
     async ListContainerProcesses({ container, psArguments }) {
       const found = find(container, 'ListContainerProcesses');
-      if (!found.running) throw refusal('failed_precondition', 'ListContainerProcesses', found.id, `container ${found.record.name} is not running`);
-      const { pids } = await bus.call(cgroup.CgroupSupervisor.methods.ListProcesses, { containerId: found.id });
+      if (!found.running)
+        throw refusal(
+          'failed_precondition',
+          'ListContainerProcesses',
+          found.id,
+          `container ${found.record.name} is not running`,
+        );
+      const { pids } = await bus.call(cgroup.CgroupSupervisor.methods.ListProcesses, {
+        containerId: found.id,
+      });
       const table = psArguments.length === 0 ? listProcesses(pids) : await runPs(pids, psArguments);
       return table;
     },
@@ -153,7 +185,13 @@ export function createHandlers(agent: Agent): Handlers<typeof node.NodeAgent> {
     },
     async *WatchEvents({ sinceUnixNanos, untilUnixNanos, filters }, { signal }) {
       const wanted = eventFilter(filters);
-      for await (const event of watchEvents(context.events, { sinceUnixNanos, untilUnixNanos, wanted, signal })) yield { event };
+      for await (const event of watchEvents(context.events, {
+        sinceUnixNanos,
+        untilUnixNanos,
+        wanted,
+        signal,
+      }))
+        yield { event };
     },
     async ExplainContainer({ container }) {
       return { sections: await explainContainer(context, find(container, 'ExplainContainer')) };
@@ -180,8 +218,14 @@ export function createHandlers(agent: Agent): Handlers<typeof node.NodeAgent> {
       return { volume: await volumes.describe(await volumes.create(request), false) };
     },
     async ListVolumes({ pageSize, pageToken, size }) {
-      const { items, nextPageToken } = pageOf(context.volumes.all(), ({ name }) => name, { pageSize, pageToken });
-      return { volumes: await Promise.all(items.map((volume) => volumes.describe(volume, size))), nextPageToken };
+      const { items, nextPageToken } = pageOf(context.volumes.all(), ({ name }) => name, {
+        pageSize,
+        pageToken,
+      });
+      return {
+        volumes: await Promise.all(items.map((volume) => volumes.describe(volume, size))),
+        nextPageToken,
+      };
     },
     async RemoveVolume({ name, force }) {
       await volumes.remove(name, force);
@@ -207,7 +251,8 @@ export function createHandlers(agent: Agent): Handlers<typeof node.NodeAgent> {
       let reclaimedBytes = 0;
       for (const container of registry.all()) {
         if (isActive(container.life) || container.life.state === 'restarting') continue;
-        const bytes = (await writableBytes(context, container)) + (await logBytes(logPath(context, container.id)));
+        const bytes =
+          (await writableBytes(context, container)) + (await logBytes(logPath(context, container.id)));
         // It may have been started while it was measured.
         if (isActive(container.life)) continue;
         await container.remove({ force: false, volumes: false });

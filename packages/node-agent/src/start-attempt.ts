@@ -48,7 +48,10 @@ function attachSandbox(context: AgentContext, record: ContainerRecord): Promise<
   const request = {
     containerId: record.id,
     networkMode: MODES[mode],
-    userMode: record.spec.userNamespace === 'host' ? ('USER_NAMESPACE_MODE_HOST' as const) : ('USER_NAMESPACE_MODE_PRIVATE' as const),
+    userMode:
+      record.spec.userNamespace === 'host'
+        ? ('USER_NAMESPACE_MODE_HOST' as const)
+        : ('USER_NAMESPACE_MODE_PRIVATE' as const),
     joinContainerId: record.joinContainerId,
     names: [record.name, shortId(record.id)],
     ports: publishes ? record.spec.ports.map((port) => ({ ...port, protocol: port.protocol || 'tcp' })) : [],
@@ -103,8 +106,16 @@ function together(record: ContainerRecord, errors: readonly unknown[]): GantryEr
 /** Gives back what a start has taken; every error is told, none stops the others. */
 export async function releaseAttempt(context: AgentContext, id: string): Promise<readonly unknown[]> {
   const results = await Promise.allSettled([
-    context.bus.call(network.NetworkManager.methods.DetachSandbox, { containerId: id }, { deadlineMs: DEADLINE_MS }),
-    context.bus.call(cgroup.CgroupSupervisor.methods.DestroyCgroup, { containerId: id }, { deadlineMs: DEADLINE_MS }),
+    context.bus.call(
+      network.NetworkManager.methods.DetachSandbox,
+      { containerId: id },
+      { deadlineMs: DEADLINE_MS },
+    ),
+    context.bus.call(
+      cgroup.CgroupSupervisor.methods.DestroyCgroup,
+      { containerId: id },
+      { deadlineMs: DEADLINE_MS },
+    ),
   ]);
   return results.filter((result) => result.status === 'rejected').map((result) => result.reason as unknown);
 }
@@ -112,7 +123,11 @@ export async function releaseAttempt(context: AgentContext, id: string): Promise
 /** Makes the spawner forget a process that has ended; that it never knew it is fine. */
 export async function forgetProcess(context: AgentContext, id: string): Promise<void> {
   try {
-    await context.bus.call(spawn.Spawner.methods.DeleteContainer, { containerId: id }, { deadlineMs: DEADLINE_MS });
+    await context.bus.call(
+      spawn.Spawner.methods.DeleteContainer,
+      { containerId: id },
+      { deadlineMs: DEADLINE_MS },
+    );
   } catch (error) {
     if (!isGantryError(error, 'not_found')) throw error;
   }
@@ -133,9 +148,14 @@ export async function prepareVolumes(
   }
 }
 
-async function askSpawner(context: AgentContext, record: ContainerRecord): Promise<spawn.ContainerState | undefined> {
+async function askSpawner(
+  context: AgentContext,
+  record: ContainerRecord,
+): Promise<spawn.ContainerState | undefined> {
   try {
-    const { container } = await context.bus.call(spawn.Spawner.methods.GetContainer, { containerId: record.id });
+    const { container } = await context.bus.call(spawn.Spawner.methods.GetContainer, {
+      containerId: record.id,
+    });
     return container;
   } catch (error) {
     if (isGantryError(error, 'not_found')) return undefined;
@@ -157,7 +177,11 @@ export async function startAttempt(
   const [sandbox, group, rootfs, shims, recorded] = await Promise.allSettled([
     attachSandbox(context, record),
     createCgroup(context, record),
-    context.bus.call(image.ImageStore.methods.PrepareRootfs, { containerId: id, image: record.imageId }, { deadlineMs: DEADLINE_MS }),
+    context.bus.call(
+      image.ImageStore.methods.PrepareRootfs,
+      { containerId: id, image: record.imageId },
+      { deadlineMs: DEADLINE_MS },
+    ),
     options.shimCgroups(),
     options.recorded,
   ]);
@@ -172,7 +196,9 @@ export async function startAttempt(
     recorded.status === 'rejected'
   ) {
     const results = [sandbox, group, rootfs, shims, recorded];
-    return rollBack(results.filter((result) => result.status === 'rejected').map((result) => result.reason as unknown));
+    return rollBack(
+      results.filter((result) => result.status === 'rejected').map((result) => result.reason as unknown),
+    );
   }
   let request;
   try {
@@ -188,13 +214,23 @@ export async function startAttempt(
     return rollBack([error]);
   }
   try {
-    const started = await context.bus.call(spawn.Spawner.methods.StartContainer, request, { deadlineMs: DEADLINE_MS });
-    return { pid: started.pid, startedUnixNanos: started.startedUnixNanos, network: networkRecord(sandbox.value) };
+    const started = await context.bus.call(spawn.Spawner.methods.StartContainer, request, {
+      deadlineMs: DEADLINE_MS,
+    });
+    return {
+      pid: started.pid,
+      startedUnixNanos: started.startedUnixNanos,
+      network: networkRecord(sandbox.value),
+    };
   } catch (error) {
     // Whether it runs is not known after a lost answer: ask before taking anything from under it.
     const found = await askSpawner(context, record);
     if (found?.attempt === attempt && found.status === 'running')
-      return { pid: found.pid, startedUnixNanos: found.startedUnixNanos, network: networkRecord(sandbox.value) };
+      return {
+        pid: found.pid,
+        startedUnixNanos: found.startedUnixNanos,
+        network: networkRecord(sandbox.value),
+      };
     const forgotten = await forgetProcess(context, id).then(
       () => [],
       (failure: unknown) => [failure],

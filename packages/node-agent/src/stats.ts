@@ -37,7 +37,10 @@ async function read(context: AgentContext, container: Container): Promise<Readin
   };
 }
 
-function render({ container, usage, interfaces }: Reading, before: cgroup.Usage | undefined): Init<node.ContainerStats> {
+function render(
+  { container, usage, interfaces }: Reading,
+  before: cgroup.Usage | undefined,
+): Init<node.ContainerStats> {
   return {
     id: container.id,
     name: container.record.name,
@@ -58,9 +61,14 @@ export async function* watchStats(
 ): AsyncGenerator<Init<node.WatchStatsResponse>> {
   let before = new Map<string, cgroup.Usage>();
   for (let round = 0; !signal.aborted; round += 1) {
-    const readings = await Promise.all(select().filter(({ running }) => running).map((container) => read(context, container)));
+    const readings = await Promise.all(
+      select()
+        .filter(({ running }) => running)
+        .map((container) => read(context, container)),
+    );
     const known = readings.filter((reading) => reading !== undefined);
-    if (!once || round === 1) yield { stats: known.map((reading) => render(reading, before.get(reading.container.id))) };
+    if (!once || round === 1)
+      yield { stats: known.map((reading) => render(reading, before.get(reading.container.id))) };
     if (once && round === 1) return;
     before = new Map(known.map(({ container, usage }) => [container.id, usage]));
     await sleep(once ? ONCE_GAP_MS : INTERVAL_MS, undefined, { signal }).catch(() => undefined);

@@ -12,14 +12,24 @@ export interface UserWish {
   readonly groups: readonly string[];
 }
 
-function checked(wish: UserWish, operation: string, read: (path: string) => Buffer | undefined): ResolvedUser {
+function checked(
+  wish: UserWish,
+  operation: string,
+  read: (path: string) => Buffer | undefined,
+): ResolvedUser {
   let found;
   try {
     const passwd = read('/etc/passwd')?.toString('utf8') ?? '';
     const group = read('/etc/group')?.toString('utf8') ?? '';
     found = resolveUser(wish.user, wish.groups, { passwd, group });
   } catch (error) {
-    throw refusal('failed_precondition', operation, wish.user, `user lists of the container cannot be read: ${String(error)}`, error);
+    throw refusal(
+      'failed_precondition',
+      operation,
+      wish.user,
+      `user lists of the container cannot be read: ${String(error)}`,
+      error,
+    );
   }
   if (!found.ok) throw refusal('invalid_argument', operation, wish.user, found.reason);
   return found.value;
@@ -37,7 +47,8 @@ export class UserLookup {
   inLayers(upper: string, lowerdirs: readonly string[], wish: UserWish): ResolvedUser {
     const tree = new LayerTree([upper, ...lowerdirs]);
     // As long as the container has not touched /etc, the image's word holds for all its containers.
-    if (hasOwn(upper, 'etc')) return checked(wish, 'StartContainer', (path) => tree.readFile(path, LIMIT_BYTES));
+    if (hasOwn(upper, 'etc'))
+      return checked(wish, 'StartContainer', (path) => tree.readFile(path, LIMIT_BYTES));
     const key = JSON.stringify([lowerdirs, wish.user, wish.groups]);
     const known = this.#cache.get(key);
     if (known !== undefined) return known;

@@ -16,12 +16,14 @@ function cleanTarget(target: string): string {
   if (target.includes('\0')) refuse('a mount target holds a NUL character');
   const clean = resolveInside('/', target);
   if (clean === '/') refuse('nothing can be mounted over the whole root file system');
-  if (clean === '/proc' || clean.startsWith('/proc/')) refuse(`mount target ${clean} lies in /proc, which is the kernel's`);
+  if (clean === '/proc' || clean.startsWith('/proc/'))
+    refuse(`mount target ${clean} lies in /proc, which is the kernel's`);
   return clean;
 }
 
 function checkBindSource(mount: node.MountSpec): void {
-  if (!mount.source.startsWith('/')) refuse(`bind source ${JSON.stringify(mount.source)} is not an absolute path`);
+  if (!mount.source.startsWith('/'))
+    refuse(`bind source ${JSON.stringify(mount.source)} is not an absolute path`);
   const found = statSync(mount.source, { throwIfNoEntry: false });
   if (found === undefined && !mount.createSource) refuse(`bind source ${mount.source} does not exist`);
 }
@@ -38,17 +40,25 @@ function parseMount(mount: node.MountSpec): MountRecord {
   };
   if (mount.type !== 'tmpfs' && (mount.tmpfsSizeBytes > 0 || mount.tmpfsMode > 0))
     refuse(`mount at ${target} has tmpfs options but is of type ${mount.type}`);
-  if (mount.type !== 'bind' && mount.propagation !== '') refuse(`mount at ${target} has a propagation but is no bind mount`);
+  if (mount.type !== 'bind' && mount.propagation !== '')
+    refuse(`mount at ${target} has a propagation but is no bind mount`);
   switch (mount.type) {
     case 'bind':
       checkBindSource(mount);
       if (!PROPAGATIONS.has(mount.propagation))
         refuse(`mount propagation ${JSON.stringify(mount.propagation)} at ${target} is not known`);
-      return { ...base, type: 'bind', source: resolveInside('/', mount.source), propagation: mount.propagation };
+      return {
+        ...base,
+        type: 'bind',
+        source: resolveInside('/', mount.source),
+        propagation: mount.propagation,
+      };
     case 'volume':
       if (mount.source === '') return { ...base, type: 'volume', source: newVolumeName(), anonymous: true };
       if (!isVolumeName(mount.source))
-        refuse(`volume name ${JSON.stringify(mount.source)} is not letters, digits, _, . and - after a letter or digit`);
+        refuse(
+          `volume name ${JSON.stringify(mount.source)} is not letters, digits, _, . and - after a letter or digit`,
+        );
       return { ...base, type: 'volume', source: mount.source };
     case 'tmpfs':
       if (mount.source !== '') refuse(`tmpfs at ${target} takes no source`);

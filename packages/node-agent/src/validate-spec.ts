@@ -30,21 +30,24 @@ function take<T>(checked: Checked<T>): T {
 /** Names become parts of host names and paths. */
 export function checkContainerName(name: string): void {
   if (name.length > 255 || !NAME.test(name))
-    refuse(`container name ${JSON.stringify(name)} is not letters, digits, _, . and - after a letter or digit`);
+    refuse(
+      `container name ${JSON.stringify(name)} is not letters, digits, _, . and - after a letter or digit`,
+    );
 }
 
 export function parsePolicy(policy: node.RestartPolicy | undefined): Policy {
   const name = policy === undefined || policy.name === '' ? 'no' : policy.name;
-  if (!POLICIES.has(name)) refuse(`restart policy ${JSON.stringify(name)} is not no, always, unless-stopped or on-failure`);
+  if (!POLICIES.has(name))
+    refuse(`restart policy ${JSON.stringify(name)} is not no, always, unless-stopped or on-failure`);
   const maximumRetryCount = policy?.maximumRetryCount ?? 0;
-  if (maximumRetryCount > 0 && name !== 'on-failure') refuse(`restart policy ${name} takes no maximum of retries`);
+  if (maximumRetryCount > 0 && name !== 'on-failure')
+    refuse(`restart policy ${name} takes no maximum of retries`);
   return { name: name as Policy['name'], maximumRetryCount };
 }
 
 /** What `--network` says. */
 export type NetworkWish =
-  | { readonly mode: 'bridge' | 'none' | 'host' }
-  | { readonly mode: 'container'; readonly container: string };
+  { readonly mode: 'bridge' | 'none' | 'host' } | { readonly mode: 'container'; readonly container: string };
 
 export function parseNetwork(text: string): NetworkWish {
   if (text === '' || text === 'bridge' || text === 'default') return { mode: 'bridge' };
@@ -95,10 +98,13 @@ function checkPorts(spec: node.ContainerSpec, network: NetworkWish): void {
     refuse('ports cannot be published by a container that shares the network of another');
   const taken = new Set<string>();
   for (const { hostIp, hostPort, containerPort, protocol } of spec.ports) {
-    if (containerPort < 1 || containerPort > 65535) refuse(`container port ${containerPort} is not 1 to 65535`);
+    if (containerPort < 1 || containerPort > 65535)
+      refuse(`container port ${containerPort} is not 1 to 65535`);
     if (hostPort > 65535) refuse(`host port ${hostPort} is not 1 to 65535`);
-    if (protocol !== '' && protocol !== 'tcp' && protocol !== 'udp') refuse(`port protocol ${JSON.stringify(protocol)} is not tcp or udp`);
-    if (hostIp !== '' && isIP(hostIp) === 0) refuse(`host address ${JSON.stringify(hostIp)} of port ${containerPort} is not an IP address`);
+    if (protocol !== '' && protocol !== 'tcp' && protocol !== 'udp')
+      refuse(`port protocol ${JSON.stringify(protocol)} is not tcp or udp`);
+    if (hostIp !== '' && isIP(hostIp) === 0)
+      refuse(`host address ${JSON.stringify(hostIp)} of port ${containerPort} is not an IP address`);
     const key = `${hostIp}:${hostPort}/${protocol || 'tcp'}`;
     if (hostPort !== 0 && taken.has(key)) refuse(`host port ${hostPort} is published twice`);
     taken.add(key);
@@ -109,21 +115,31 @@ function checkNames(spec: node.ContainerSpec, network: NetworkWish): void {
   if (spec.hostname !== '') {
     if (spec.hostname.length > 63 || !/^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?$/.test(spec.hostname))
       refuse(`hostname ${JSON.stringify(spec.hostname)} is not valid`);
-    if (network.mode === 'container') refuse('a container that shares the network of another has its hostname too');
+    if (network.mode === 'container')
+      refuse('a container that shares the network of another has its hostname too');
   }
   for (const entry of spec.extraHosts) {
     const [host = '', address = ''] = split(entry);
     if (host === '' || /\s/.test(host) || (isIP(address) === 0 && address !== 'host-gateway'))
       refuse(`extra host ${JSON.stringify(entry)} is not HOST:IP`);
   }
-  for (const server of spec.dnsServers) if (isIP(server) === 0) refuse(`DNS server ${JSON.stringify(server)} is not an IP address`);
+  for (const server of spec.dnsServers)
+    if (isIP(server) === 0) refuse(`DNS server ${JSON.stringify(server)} is not an IP address`);
   for (const word of [...spec.dnsSearch, ...spec.dnsOptions])
     if (word === '' || /\s/.test(word)) refuse(`DNS setting ${JSON.stringify(word)} is not one word`);
 }
 
 function checkResources(resources: node.ContainerSpec['resources']): void {
   if (resources === undefined) return;
-  const { memoryLimitBytes, memorySwapLimitBytes, memoryReservationBytes, cpuQuotaUs, cpuPeriodUs, cpuShares, pidsLimit } = resources;
+  const {
+    memoryLimitBytes,
+    memorySwapLimitBytes,
+    memoryReservationBytes,
+    cpuQuotaUs,
+    cpuPeriodUs,
+    cpuShares,
+    pidsLimit,
+  } = resources;
   if (memoryLimitBytes !== undefined && memoryLimitBytes !== 0 && memoryLimitBytes < MIN_MEMORY_BYTES)
     refuse(`memory limit ${memoryLimitBytes} is below 6 MiB`);
   const limit = memoryLimitBytes ?? 0;
@@ -133,14 +149,17 @@ function checkResources(resources: node.ContainerSpec['resources']): void {
     refuse(`memory reservation ${memoryReservationBytes} is above the memory limit ${limit}`);
   if (cpuPeriodUs !== undefined && (cpuPeriodUs < 1000 || cpuPeriodUs > 1_000_000))
     refuse(`cpu period ${cpuPeriodUs} is not 1,000 to 1,000,000 microseconds`);
-  if (cpuQuotaUs !== undefined && cpuQuotaUs > 0 && cpuQuotaUs < 1000) refuse(`cpu quota ${cpuQuotaUs} is below 1,000 microseconds`);
-  if (cpuShares !== undefined && cpuShares !== 0 && (cpuShares < 2 || cpuShares > 262_144)) refuse(`cpu shares ${cpuShares} are not 2 to 262,144`);
+  if (cpuQuotaUs !== undefined && cpuQuotaUs > 0 && cpuQuotaUs < 1000)
+    refuse(`cpu quota ${cpuQuotaUs} is below 1,000 microseconds`);
+  if (cpuShares !== undefined && cpuShares !== 0 && (cpuShares < 2 || cpuShares > 262_144))
+    refuse(`cpu shares ${cpuShares} are not 2 to 262,144`);
   if (pidsLimit !== undefined && pidsLimit < -1) refuse(`pids limit ${pidsLimit} is not -1 or more`);
   for (const [name, list] of [
     ['cpuset cpus', resources.cpusetCpus],
     ['cpuset mems', resources.cpusetMems],
   ] as const)
-    if (list !== '' && !/^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(list)) refuse(`${name} ${JSON.stringify(list)} are not a list like 0-3,7`);
+    if (list !== '' && !/^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(list))
+      refuse(`${name} ${JSON.stringify(list)} are not a list like 0-3,7`);
 }
 
 /** What the checks found out on the way, for whoever composes the container. */
@@ -151,13 +170,19 @@ export interface CheckedWish {
 }
 
 /** Everything that can be said about a wish before anything is made; throws one clear sentence. */
-export function checkSpec(spec: node.ContainerSpec, architecture: SeccompArchitecture, initAvailable: boolean): CheckedWish {
+export function checkSpec(
+  spec: node.ContainerSpec,
+  architecture: SeccompArchitecture,
+  initAvailable: boolean,
+): CheckedWish {
   const warnings: string[] = [];
   if (spec.image === '') refuse('no image is named');
   const network = parseNetwork(spec.network);
   const policy = parsePolicy(spec.restartPolicy);
-  if (spec.autoRemove && policy.name !== 'no') refuse('a container that is removed when it exits cannot have a restart policy');
-  if (!['', 'private', 'host'].includes(spec.userNamespace)) refuse(`user namespace ${JSON.stringify(spec.userNamespace)} is not private or host`);
+  if (spec.autoRemove && policy.name !== 'no')
+    refuse('a container that is removed when it exits cannot have a restart policy');
+  if (!['', 'private', 'host'].includes(spec.userNamespace))
+    refuse(`user namespace ${JSON.stringify(spec.userNamespace)} is not private or host`);
   if (network.mode === 'container' && spec.userNamespace !== '')
     refuse('a container that shares the network of another has its user namespace too');
   if (spec.init && !initAvailable) refuse('--init needs gantry-init, which is not built');
@@ -167,7 +192,11 @@ export function checkSpec(spec: node.ContainerSpec, architecture: SeccompArchite
     warnings.push(`published ports are left out with network ${network.mode}`);
   checkResources(spec.resources);
   const capabilities = take(
-    resolveCapabilities({ add: spec.capabilitiesAdd, drop: spec.capabilitiesDrop, privileged: spec.privileged }),
+    resolveCapabilities({
+      add: spec.capabilitiesAdd,
+      drop: spec.capabilitiesDrop,
+      privileged: spec.privileged,
+    }),
   );
   const security = parseSecurityOptions(spec.securityOptions);
   if (security.seccomp !== undefined && security.seccomp !== 'unconfined')
@@ -176,10 +205,13 @@ export function checkSpec(spec: node.ContainerSpec, architecture: SeccompArchite
   take(resolveUlimits(spec.ulimits));
   take(resolveSysctls(spec.sysctls, { hostNetwork: network.mode === 'host' }));
   const { stopSignal, oomScoreAdjust, log } = spec;
-  if (stopSignal !== '' && parseSignal(stopSignal) === undefined) refuse(`stop signal ${JSON.stringify(stopSignal)} is not a signal`);
+  if (stopSignal !== '' && parseSignal(stopSignal) === undefined)
+    refuse(`stop signal ${JSON.stringify(stopSignal)} is not a signal`);
   if (oomScoreAdjust !== undefined && (oomScoreAdjust < -1000 || oomScoreAdjust > 1000))
     refuse(`oom score adjustment ${oomScoreAdjust} is not -1000 to 1000`);
-  if (log !== undefined && !['', 'json-file', 'none'].includes(log.driver)) refuse(`log driver ${JSON.stringify(log.driver)} is not json-file or none`);
-  if (log?.maxFiles !== undefined && (log.maxFiles < 1 || log.maxFiles > 100)) refuse(`number of log files ${log.maxFiles} is not 1 to 100`);
+  if (log !== undefined && !['', 'json-file', 'none'].includes(log.driver))
+    refuse(`log driver ${JSON.stringify(log.driver)} is not json-file or none`);
+  if (log?.maxFiles !== undefined && (log.maxFiles < 1 || log.maxFiles > 100))
+    refuse(`number of log files ${log.maxFiles} is not 1 to 100`);
   return { policy, network, warnings };
 }

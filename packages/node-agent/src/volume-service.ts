@@ -39,8 +39,16 @@ export class VolumeService {
   async create(request: node.CreateVolumeRequest): Promise<VolumeRecord> {
     const name = request.name === '' ? newVolumeName() : request.name;
     if (!isVolumeName(name))
-      throw refusal('invalid_argument', 'CreateVolume', name, `volume name ${JSON.stringify(name)} is not letters, digits, _, . and - after a letter or digit`);
-    const volume = await this.#context.volumes.ensure(name, { anonymous: request.name === '', labels: request.labels });
+      throw refusal(
+        'invalid_argument',
+        'CreateVolume',
+        name,
+        `volume name ${JSON.stringify(name)} is not letters, digits, _, . and - after a letter or digit`,
+      );
+    const volume = await this.#context.volumes.ensure(name, {
+      anonymous: request.name === '',
+      labels: request.labels,
+    });
     this.#context.events.emit('volume', 'create', name, { driver: 'local' });
     return volume;
   }
@@ -53,7 +61,12 @@ export class VolumeService {
     const [user] = this.usersOf(name);
     if (user !== undefined) {
       const holder = this.#registry.get(user)?.record.name ?? user;
-      throw refusal('failed_precondition', 'RemoveVolume', name, `volume ${name} is in use by container ${holder}: remove that first`);
+      throw refusal(
+        'failed_precondition',
+        'RemoveVolume',
+        name,
+        `volume ${name} is in use by container ${holder}: remove that first`,
+      );
     }
     await this.#context.volumes.remove(name);
     this.#context.events.emit('volume', 'destroy', name, { driver: 'local' });

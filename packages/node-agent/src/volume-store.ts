@@ -75,7 +75,12 @@ export class VolumeStore {
     const known = this.#volumes.get(name);
     if (known !== undefined) return known;
     if (!isVolumeName(name))
-      throw refusal('invalid_argument', 'CreateVolume', name, `volume name ${JSON.stringify(name)} is not valid`);
+      throw refusal(
+        'invalid_argument',
+        'CreateVolume',
+        name,
+        `volume name ${JSON.stringify(name)} is not valid`,
+      );
     const record = newRecord(name, { ...options, used: false });
     // Known at once: a second caller in between gets the same volume.
     this.#volumes.set(name, record);

@@ -15,7 +15,9 @@ function passes(event: NodeEvent, key: string, value: string): boolean {
     case 'container':
       return event.type === 'container' && (event.id.startsWith(value) || attributes.name === value);
     case 'image':
-      return event.type === 'image' ? event.id === value || attributes.name === value : attributes.image === value;
+      return event.type === 'image'
+        ? event.id === value || attributes.name === value
+        : attributes.image === value;
     case 'label':
       return labelMatches(attributes, value);
     default:
@@ -27,7 +29,13 @@ function passes(event: NodeEvent, key: string, value: string): boolean {
 export function eventFilter(filters: readonly common.KeyValue[]): (event: NodeEvent) => boolean {
   const wanted = new Map<string, string[]>();
   for (const { key, value } of filters) {
-    if (!KEYS.has(key)) throw refusal('invalid_argument', 'WatchEvents', key, `events cannot be filtered by ${JSON.stringify(key)}`);
+    if (!KEYS.has(key))
+      throw refusal(
+        'invalid_argument',
+        'WatchEvents',
+        key,
+        `events cannot be filtered by ${JSON.stringify(key)}`,
+      );
     wanted.set(key, [...(wanted.get(key) ?? []), value]);
   }
   return (event) => [...wanted].every(([key, values]) => values.some((value) => passes(event, key, value)));

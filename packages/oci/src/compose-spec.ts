@@ -69,7 +69,10 @@ export function composeProcess(facts: ProcessFacts): RuntimeProcess {
 }
 
 /** Cgroup rules of a container's devices: all for a privileged one. */
-export function deviceRules(privileged: boolean, own: readonly RuntimeDeviceCgroup[]): readonly RuntimeDeviceCgroup[] {
+export function deviceRules(
+  privileged: boolean,
+  own: readonly RuntimeDeviceCgroup[],
+): readonly RuntimeDeviceCgroup[] {
   return privileged ? [{ allow: true, access: 'rwm' }] : [...DEFAULT_DEVICE_RULES, ...own];
 }
 

@@ -97,9 +97,16 @@ function depth(path: string): number {
  * The user's mounts over the default ones: one at the same place replaces it; parents come before what lies in them.
  * Mounts of equal depth keep their order.
  */
-export function mergeMounts(defaults: readonly RuntimeMount[], own: readonly RuntimeMount[]): readonly RuntimeMount[] {
+export function mergeMounts(
+  defaults: readonly RuntimeMount[],
+  own: readonly RuntimeMount[],
+): readonly RuntimeMount[] {
   const taken = new Set(own.map(({ destination }) => destination));
   const kept = defaults.filter(({ destination }) => !taken.has(destination));
-  const deepest = [...kept, ...own].map((mount, position) => ({ mount, position, depth: depth(mount.destination) }));
+  const deepest = [...kept, ...own].map((mount, position) => ({
+    mount,
+    position,
+    depth: depth(mount.destination),
+  }));
   return deepest.sort((a, b) => a.depth - b.depth || a.position - b.position).map(({ mount }) => mount);
 }

@@ -54,7 +54,9 @@ export function resolveDevice(wish: DeviceWish, host: HostDevice | undefined): C
   const access = wish.permissions === '' ? 'rwm' : wish.permissions;
   if (!path.startsWith('/')) return invalid(`device path ${JSON.stringify(path)} is not absolute`);
   if (!/^[rwm]{1,3}$/.test(access) || new Set(access).size !== access.length)
-    return invalid(`device ${wish.hostPath} has permissions ${JSON.stringify(access)} that are not some of r, w and m`);
+    return invalid(
+      `device ${wish.hostPath} has permissions ${JSON.stringify(access)} that are not some of r, w and m`,
+    );
   if (host === undefined) return invalid(`device ${wish.hostPath} is not a device node of this host`);
   const { type, major, minor, fileMode } = host;
   return valid({

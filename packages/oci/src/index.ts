@@ -42,7 +42,13 @@ export {
   type HealthCheckWish,
   type ResolvedHealthCheck,
 } from './image-merge.js';
-export { DEFAULT_SHM_BYTES, defaultMounts, MASKED_PATHS, mergeMounts, READONLY_PATHS } from './default-mounts.js';
+export {
+  DEFAULT_SHM_BYTES,
+  defaultMounts,
+  MASKED_PATHS,
+  mergeMounts,
+  READONLY_PATHS,
+} from './default-mounts.js';
 export {
   composeProcess,
   composeRuntimeSpec,

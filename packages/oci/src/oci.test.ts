@@ -46,16 +46,24 @@ const nothing: ExecutionWish = {
 };
 
 test('a container keeps docker’s fourteen capabilities unless told otherwise', () => {
-  assert.deepEqual(value(resolveCapabilities({ add: [], drop: [], privileged: false })), DEFAULT_CAPABILITIES);
+  assert.deepEqual(
+    value(resolveCapabilities({ add: [], drop: [], privileged: false })),
+    DEFAULT_CAPABILITIES,
+  );
   assert.equal(DEFAULT_CAPABILITIES.length, 14);
 });
 
 test('dropping ALL keeps only what is added, adding ALL keeps all but what is dropped', () => {
-  assert.deepEqual(value(resolveCapabilities({ add: ['net_admin'], drop: ['ALL'], privileged: false })), ['CAP_NET_ADMIN']);
+  assert.deepEqual(value(resolveCapabilities({ add: ['net_admin'], drop: ['ALL'], privileged: false })), [
+    'CAP_NET_ADMIN',
+  ]);
   const most = value(resolveCapabilities({ add: ['all'], drop: ['CAP_SYS_ADMIN'], privileged: false }));
   assert.equal(most.length, CAPABILITIES.length - 1);
   assert.ok(!most.includes('CAP_SYS_ADMIN'));
-  assert.match(reason(resolveCapabilities({ add: ['frobnicate'], drop: [], privileged: false })), /frobnicate/);
+  assert.match(
+    reason(resolveCapabilities({ add: ['frobnicate'], drop: [], privileged: false })),
+    /frobnicate/,
+  );
 });
 
 test('whatever is added and dropped, an added capability is kept and a dropped one is not, unless both name it', () => {
@@ -89,14 +97,24 @@ test('a given command replaces the image’s, a given entrypoint also drops it',
   const image = { Entrypoint: ['/entry'], Cmd: ['serve'] };
   assert.deepEqual(value(mergeExecution(image, nothing)).args, ['/entry', 'serve']);
   assert.deepEqual(value(mergeExecution(image, { ...nothing, command: ['x'] })).args, ['/entry', 'x']);
-  assert.deepEqual(value(mergeExecution(image, { ...nothing, entrypoint: ['/e'], entrypointSet: true })).args, ['/e']);
+  assert.deepEqual(
+    value(mergeExecution(image, { ...nothing, entrypoint: ['/e'], entrypointSet: true })).args,
+    ['/e'],
+  );
   assert.match(reason(mergeExecution(image, { ...nothing, entrypointSet: true })), /no command/);
 });
 
 test('user’s environment, directory, signal and labels win over the image’s', () => {
   const merged = value(
     mergeExecution(
-      { Cmd: ['a'], Env: ['A=1', 'B=2'], WorkingDir: 'srv', StopSignal: 'QUIT', Labels: { a: '1' }, User: 'www' },
+      {
+        Cmd: ['a'],
+        Env: ['A=1', 'B=2'],
+        WorkingDir: 'srv',
+        StopSignal: 'QUIT',
+        Labels: { a: '1' },
+        User: 'www',
+      },
       { ...nothing, environment: ['B=3', 'A'], labels: { a: '2' } },
     ),
   );
@@ -124,7 +142,9 @@ test('a health check takes the user’s figures, then the image’s, then docker
 });
 
 test('the last entry of a variable wins and names stay unique', () => {
-  const entry = fc.tuple(fc.constantFrom('A', 'B', 'C'), fc.string()).map(([name, text]) => `${name}=${text}`);
+  const entry = fc
+    .tuple(fc.constantFrom('A', 'B', 'C'), fc.string())
+    .map(([name, text]) => `${name}=${text}`);
   fc.assert(
     fc.property(fc.array(entry), (entries) => {
       const merged = mergeEnvironment(entries);
@@ -155,10 +175,25 @@ const files = {
 };
 
 test('a user is found by name or number, with its group, its home and the groups that list it', () => {
-  assert.deepEqual(value(resolveUser('www', [], files)), { uid: 33, gid: 33, additionalGids: [44, 45], home: '/var/www' });
-  assert.deepEqual(value(resolveUser('33:logs', [], files)), { uid: 33, gid: 44, additionalGids: [], home: '/var/www' });
+  assert.deepEqual(value(resolveUser('www', [], files)), {
+    uid: 33,
+    gid: 33,
+    additionalGids: [44, 45],
+    home: '/var/www',
+  });
+  assert.deepEqual(value(resolveUser('33:logs', [], files)), {
+    uid: 33,
+    gid: 44,
+    additionalGids: [],
+    home: '/var/www',
+  });
   assert.deepEqual(value(resolveUser('', [], files)), { uid: 0, gid: 0, additionalGids: [], home: '/root' });
-  assert.deepEqual(value(resolveUser('1234', ['ssl', '9'], files)), { uid: 1234, gid: 0, additionalGids: [9, 45], home: '/' });
+  assert.deepEqual(value(resolveUser('1234', ['ssl', '9'], files)), {
+    uid: 1234,
+    gid: 0,
+    additionalGids: [9, 45],
+    home: '/',
+  });
   assert.equal(value(resolveUser('7', [], files)).uid, 70, 'names win over numbers');
   assert.match(reason(resolveUser('nobody', [], files)), /nobody/);
   assert.match(reason(resolveUser('www:none', [], files)), /none/);
@@ -174,10 +209,15 @@ test('any text at all is read as a passwd file without failing', () => {
 });
 
 test('only sysctls with a namespace of their own are allowed, the others are refused by name', () => {
-  const split = value(resolveSysctls({ 'net/core/somaxconn': '1', 'kernel.shmmax': '2' }, { hostNetwork: false }));
+  const split = value(
+    resolveSysctls({ 'net/core/somaxconn': '1', 'kernel.shmmax': '2' }, { hostNetwork: false }),
+  );
   assert.deepEqual(split, { network: { 'net.core.somaxconn': '1' }, runtime: { 'kernel.shmmax': '2' } });
   assert.match(reason(resolveSysctls({ 'vm.swappiness': '1' }, { hostNetwork: false })), /vm\.swappiness/);
-  assert.match(reason(resolveSysctls({ 'net.core.somaxconn': '1' }, { hostNetwork: true })), /somaxconn.*host/);
+  assert.match(
+    reason(resolveSysctls({ 'net.core.somaxconn': '1' }, { hostNetwork: true })),
+    /somaxconn.*host/,
+  );
   assert.match(reason(resolveSysctls({ '../x': '1' }, { hostNetwork: false })), /not a name/);
 });
 
@@ -194,8 +234,14 @@ test('a device is a node of the host with permissions among r, w and m', () => {
   const host = { type: 'c' as const, major: 10, minor: 229, fileMode: 0o666 };
   const found = value(resolveDevice({ hostPath: '/dev/fuse', containerPath: '', permissions: 'rw' }, host));
   assert.deepEqual(found.rule, { allow: true, type: 'c', major: 10, minor: 229, access: 'rw' });
-  assert.match(reason(resolveDevice({ hostPath: '/dev/no', containerPath: '', permissions: '' }, undefined)), /\/dev\/no/);
-  assert.match(reason(resolveDevice({ hostPath: '/dev/fuse', containerPath: '', permissions: 'rx' }, host)), /rx/);
+  assert.match(
+    reason(resolveDevice({ hostPath: '/dev/no', containerPath: '', permissions: '' }, undefined)),
+    /\/dev\/no/,
+  );
+  assert.match(
+    reason(resolveDevice({ hostPath: '/dev/fuse', containerPath: '', permissions: 'rx' }, host)),
+    /rx/,
+  );
 });
 
 test('mounts of the user replace the default ones and follow their parents', () => {

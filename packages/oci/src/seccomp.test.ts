@@ -27,7 +27,17 @@ test('ordinary programs find what they call', () => {
 
 test('without CAP_SYS_ADMIN there are no mounts and no namespaces, and clone3 is not implemented', () => {
   const profile = defaultSeccomp(DEFAULT_CAPABILITIES, 'x64');
-  for (const name of ['mount', 'unshare', 'setns', 'bpf', 'pivot_root', 'keyctl', 'init_module', 'io_uring_setup', 'reboot']) {
+  for (const name of [
+    'mount',
+    'unshare',
+    'setns',
+    'bpf',
+    'pivot_root',
+    'keyctl',
+    'init_module',
+    'io_uring_setup',
+    'reboot',
+  ]) {
     assert.ok(!allowed(profile, name), name);
     assert.equal(rulesFor(profile, name)[0]?.errnoRet, 1, name);
   }
@@ -73,7 +83,8 @@ test('more capabilities never take a system call away, and no call is both free 
         if (allowed(less, name)) assert.ok(allowed(more, name), name);
         const free = rulesFor(less, name).filter((rule) => rule.args === undefined);
         assert.ok(free.length <= 1, `${name} has two rules without a condition`);
-        if (free.length === 1) assert.equal(rulesFor(less, name).length, 1, `${name} mixes free and conditional rules`);
+        if (free.length === 1)
+          assert.equal(rulesFor(less, name).length, 1, `${name} mixes free and conditional rules`);
       }
     }),
     { numRuns: 30 },

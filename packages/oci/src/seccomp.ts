@@ -1,5 +1,11 @@
 import { type Checked, invalid, valid } from './checked.js';
-import type { RuntimeSeccomp, SeccompAction, SeccompArgument, SeccompOperator, SeccompRule } from './runtime-spec.js';
+import type {
+  RuntimeSeccomp,
+  SeccompAction,
+  SeccompArgument,
+  SeccompOperator,
+  SeccompRule,
+} from './runtime-spec.js';
 import aarch64 from './seccomp/aarch64.json' with { type: 'json' };
 import common from './seccomp/common.json' with { type: 'json' };
 import x8664 from './seccomp/x86_64.json' with { type: 'json' };
@@ -45,7 +51,8 @@ function holdsAny(kept: ReadonlySet<string>, wanted: readonly string[]): boolean
 
 function renderArgument(argument: NonNullable<ProfileGroup['arguments']>[number]): SeccompArgument {
   const op = OPERATORS[argument.is];
-  if (op === undefined) throw new TypeError(`seccomp profile compares with ${argument.is}, which is not known`);
+  if (op === undefined)
+    throw new TypeError(`seccomp profile compares with ${argument.is}, which is not known`);
   return argument.mask === undefined
     ? { index: argument.index, value: argument.value, op }
     : { index: argument.index, value: argument.mask, valueTwo: argument.value, op };
@@ -116,7 +123,11 @@ function strings(value: unknown): readonly string[] {
   return Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [];
 }
 
-function applies(rule: Readonly<Record<string, unknown>>, kept: ReadonlySet<string>, machine: string): boolean {
+function applies(
+  rule: Readonly<Record<string, unknown>>,
+  kept: ReadonlySet<string>,
+  machine: string,
+): boolean {
   const includes = isRecord(rule.includes) ? rule.includes : {};
   const excludes = isRecord(rule.excludes) ? rule.excludes : {};
   const included = strings(includes.caps);
@@ -163,7 +174,9 @@ export function parseSeccompProfile(
     const action = rule.action;
     if (names.length === 0) return invalid('seccomp profile holds a rule without names');
     if (typeof action !== 'string' || !ACTIONS.has(action))
-      return invalid(`seccomp profile has no valid action for ${names.join(', ')} (${JSON.stringify(action)})`);
+      return invalid(
+        `seccomp profile has no valid action for ${names.join(', ')} (${JSON.stringify(action)})`,
+      );
     if (!applies(rule, kept, machine)) continue;
     const args = parseArguments(rule.args);
     syscalls.push({

@@ -5,7 +5,9 @@ import type { RuntimeRlimit } from './runtime-spec.js';
 export const RLIMIT_INFINITY = 18446744073709551615;
 
 const NAMES = new Set(
-  'as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack'.split(' '),
+  'as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack'.split(
+    ' ',
+  ),
 );
 
 export interface UlimitWish {
@@ -29,7 +31,11 @@ export function resolveUlimits(wishes: readonly UlimitWish[]): Checked<readonly 
       return invalid(`ulimit ${name} is not a whole number or -1`);
     if (hard !== -1 && (soft === -1 || soft > hard))
       return invalid(`ulimit ${name} has a soft limit ${soft} above its hard limit ${hard}`);
-    limits.set(name, { type: `RLIMIT_${name.toUpperCase()}`, soft: rlimitValue(soft), hard: rlimitValue(hard) });
+    limits.set(name, {
+      type: `RLIMIT_${name.toUpperCase()}`,
+      soft: rlimitValue(soft),
+      hard: rlimitValue(hard),
+    });
   }
   return valid([...limits.values()]);
 }

@@ -73,18 +73,24 @@ function findGroup(wish: string, groups: readonly GroupEntry[]): number | undefi
  * `user[:group]`, each a name or a number, as docker reads it: names win over numbers; a number needs no entry;
  * without a group, the user's own from /etc/passwd (0 when unknown) and the groups that list the user.
  */
-export function resolveUser(wish: string, additional: readonly string[], files: UserFiles): Checked<ResolvedUser> {
+export function resolveUser(
+  wish: string,
+  additional: readonly string[],
+  files: UserFiles,
+): Checked<ResolvedUser> {
   const users = parsePasswd(files.passwd);
   const groups = parseGroup(files.group);
   const [userWish = '', groupWish, ...rest] = (wish === '' ? '0' : wish).split(':');
-  if (rest.length > 0 || groupWish === '') return invalid(`user ${JSON.stringify(wish)} is not user or user:group`);
+  if (rest.length > 0 || groupWish === '')
+    return invalid(`user ${JSON.stringify(wish)} is not user or user:group`);
   const wantedUser = userWish === '' ? '0' : userWish;
   const number = parseId(wantedUser);
   const entry =
     users.find(({ name }) => name === wantedUser) ??
     (number === undefined ? undefined : users.find(({ uid }) => uid === number));
   const uid = entry?.uid ?? number;
-  if (uid === undefined) return invalid(`user ${JSON.stringify(wantedUser)} is not in the container's /etc/passwd`);
+  if (uid === undefined)
+    return invalid(`user ${JSON.stringify(wantedUser)} is not in the container's /etc/passwd`);
   let gid = entry?.gid ?? 0;
   const supplementary = new Set<number>();
   if (groupWish === undefined) {
@@ -92,12 +98,14 @@ export function resolveUser(wish: string, additional: readonly string[], files: 
       for (const group of groups) if (group.members.includes(entry.name)) supplementary.add(group.gid);
   } else {
     const wanted = findGroup(groupWish, groups);
-    if (wanted === undefined) return invalid(`group ${JSON.stringify(groupWish)} is not in the container's /etc/group`);
+    if (wanted === undefined)
+      return invalid(`group ${JSON.stringify(groupWish)} is not in the container's /etc/group`);
     gid = wanted;
   }
   for (const name of additional) {
     const extra = findGroup(name, groups);
-    if (extra === undefined) return invalid(`group ${JSON.stringify(name)} is not in the container's /etc/group`);
+    if (extra === undefined)
+      return invalid(`group ${JSON.stringify(name)} is not in the container's /etc/group`);
     supplementary.add(extra);
   }
   return valid({
