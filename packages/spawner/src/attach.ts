@@ -1,7 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { GantryError, type Init, type spawn } from '@gantry/protocol';
 import { ShimConnection } from './shim-connection.js';
-import { attachFlag, encodeAttach, encodeFrame, encodeResize, encodeStdin, frameKind, type ShimMessage } from './shim-protocol.js';
+import {
+  attachFlag,
+  encodeAttach,
+  encodeFrame,
+  encodeResize,
+  encodeStdin,
+  frameKind,
+  type ShimMessage,
+} from './shim-protocol.js';
 import { exitStatus, type Spawner } from './spawner.js';
 import type { SupervisedProcess } from './supervised-process.js';
 
@@ -47,12 +55,17 @@ class OutputQueue {
 
   /** The next message, output of the same stream put together; undefined at the end. */
   async take(): Promise<Output | undefined> {
-    while (this.#messages.length === 0 && !this.#ended) await new Promise<void>((resolve) => (this.#wake = resolve));
+    while (this.#messages.length === 0 && !this.#ended)
+      await new Promise<void>((resolve) => (this.#wake = resolve));
     const first = this.#messages.shift();
     if (first === undefined || first.kind === 'exit') return first;
     const parts = [first.data];
     let size = first.data.length;
-    for (let next = this.#messages[0]; next?.kind === first.kind && size + next.data.length <= LARGEST_OUTPUT_BYTES; next = this.#messages[0]) {
+    for (
+      let next = this.#messages[0];
+      next?.kind === first.kind && size + next.data.length <= LARGEST_OUTPUT_BYTES;
+      next = this.#messages[0]
+    ) {
       parts.push(next.data);
       size += next.data.length;
       this.#messages.shift();
@@ -66,7 +79,10 @@ class OutputQueue {
   }
 }
 
-async function pumpInput(inputs: AsyncIterator<spawn.AttachInput>, connection: ShimConnection): Promise<void> {
+async function pumpInput(
+  inputs: AsyncIterator<spawn.AttachInput>,
+  connection: ShimConnection,
+): Promise<void> {
   for (let step = await inputs.next(); step.done !== true; step = await inputs.next()) {
     const { stdin, stdinEof, resize } = step.value;
     if (stdin !== undefined && !connection.send(encodeStdin(stdin))) await connection.drained();
@@ -87,16 +103,25 @@ function findTarget(spawner: Spawner, { containerId, execId }: spawn.AttachOpen)
   if (process !== undefined) return { process, lossless: process.takeHold() };
   const object = execId === '' ? containerId : execId;
   const what = execId === '' ? 'container' : 'exec';
-  throw new GantryError({ code: 'not_found', operation: OPERATION, object, message: `${what} ${object} is not known` });
+  throw new GantryError({
+    code: 'not_found',
+    operation: OPERATION,
+    object,
+    message: `${what} ${object} is not known`,
+  });
 }
 
 async function connectTo(target: Target, open: spawn.AttachOpen): Promise<ShimConnection | undefined> {
   if (target.process.exit !== undefined && open.execId === '') return undefined;
   try {
     const connection = await ShimConnection.open(target.process.directory.path);
-    const flags = attachFlag.output | (open.stdin ? attachFlag.stdin : 0) | (target.lossless ? attachFlag.lossless : 0);
+    const flags =
+      attachFlag.output | (open.stdin ? attachFlag.stdin : 0) | (target.lossless ? attachFlag.lossless : 0);
     connection.send(encodeAttach(flags, open.rows, open.columns));
-    await connection.next((message): message is Extract<ShimMessage, { kind: 'attached' }> => message.kind === 'attached', ATTACH_TIMEOUT_MS);
+    await connection.next(
+      (message): message is Extract<ShimMessage, { kind: 'attached' }> => message.kind === 'attached',
+      ATTACH_TIMEOUT_MS,
+    );
     return connection;
   } catch {
     // The shim has ended between our look and the connection; its record tells the rest.
@@ -114,7 +139,11 @@ export async function* attachProcess(
   const first = await iterator.next();
   const open = first.done === true ? undefined : first.value.open;
   if (open === undefined)
-    throw new GantryError({ code: 'invalid_argument', operation: OPERATION, message: 'the first message of an attach is not open' });
+    throw new GantryError({
+      code: 'invalid_argument',
+      operation: OPERATION,
+      message: 'the first message of an attach is not open',
+    });
 
   const target = findTarget(spawner, open);
   const connection = await connectTo(target, open);

@@ -19,8 +19,21 @@ test('hierarchies are read from mountinfo, with what names them', () => {
 
 test('v2 alone is one mount, v1 one below a tmpfs for each hierarchy', () => {
   const hierarchies = parseHierarchies(mountinfo);
-  assert.deepEqual(planCgroupMounts(['/sys/fs/cgroup/unified/g'], hierarchies, '/c').map(({ type }) => type), ['cgroup2']);
-  const mixed = planCgroupMounts(['/sys/fs/cgroup/cpu,cpuacct/g', '/sys/fs/cgroup/systemd/g', '/sys/fs/cgroup/unified/g'], hierarchies, '/c');
-  assert.deepEqual(mixed.map(({ target }) => target), ['/c', '/c/cpu,cpuacct', '/c/systemd']);
-  assert.deepEqual(mixed[2]?.parameters, [{ key: 'none', value: undefined }, { key: 'name', value: 'systemd' }]);
+  assert.deepEqual(
+    planCgroupMounts(['/sys/fs/cgroup/unified/g'], hierarchies, '/c').map(({ type }) => type),
+    ['cgroup2'],
+  );
+  const mixed = planCgroupMounts(
+    ['/sys/fs/cgroup/cpu,cpuacct/g', '/sys/fs/cgroup/systemd/g', '/sys/fs/cgroup/unified/g'],
+    hierarchies,
+    '/c',
+  );
+  assert.deepEqual(
+    mixed.map(({ target }) => target),
+    ['/c', '/c/cpu,cpuacct', '/c/systemd'],
+  );
+  assert.deepEqual(mixed[2]?.parameters, [
+    { key: 'none', value: undefined },
+    { key: 'name', value: 'systemd' },
+  ]);
 });

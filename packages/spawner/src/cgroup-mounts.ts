@@ -9,7 +9,15 @@ export interface Hierarchy {
 }
 
 /** Options of a v1 mount that say how, not which. */
-const NOT_CONTROLLERS = new Set(['rw', 'ro', 'xattr', 'clone_children', 'noprefix', 'cpuset_v2_mode', 'favordynmods']);
+const NOT_CONTROLLERS = new Set([
+  'rw',
+  'ro',
+  'xattr',
+  'clone_children',
+  'noprefix',
+  'cpuset_v2_mode',
+  'favordynmods',
+]);
 
 /** The hierarchies of /proc/self/mountinfo (proc_pid_mountinfo(5)). */
 export function parseHierarchies(mountinfo: string): readonly Hierarchy[] {
@@ -53,9 +61,12 @@ export function planCgroupMounts(
   hierarchies: readonly Hierarchy[],
   target: string,
 ): readonly CgroupMount[] {
-  const own = cgroupPaths.map((path) => hierarchyOf(path, hierarchies)).filter((found) => found !== undefined);
+  const own = cgroupPaths
+    .map((path) => hierarchyOf(path, hierarchies))
+    .filter((found) => found !== undefined);
   const v1 = own.filter(({ version }) => version === 1);
-  if (own.length > 0 && v1.length === 0) return [{ type: 'cgroup2', target, parameters: [], tolerated: false }];
+  if (own.length > 0 && v1.length === 0)
+    return [{ type: 'cgroup2', target, parameters: [], tolerated: false }];
   return [
     { type: 'tmpfs', target, parameters: [{ key: 'mode', value: '755' }], tolerated: false },
     ...v1.map(({ mountPoint, controllers }) => ({

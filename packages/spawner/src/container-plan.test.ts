@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RuntimeSpec } from '@gantry/oci';
-import { compileContainer, type ContainerInput, type HostFacts, namespaceFlag, planNamespaces } from './container-plan.js';
+import {
+  compileContainer,
+  type ContainerInput,
+  type HostFacts,
+  namespaceFlag,
+  planNamespaces,
+} from './container-plan.js';
 import { planFlag, planTag, readPlan } from './plan-format.js';
 
 const host: HostFacts = {
@@ -9,7 +15,8 @@ const host: HostFacts = {
     { mountPoint: '/sys/fs/cgroup/memory', version: 1, controllers: ['memory'] },
     { mountPoint: '/sys/fs/cgroup/unified', version: 2, controllers: [] },
   ],
-  findDevice: (type, major, minor) => (type === 'c' && major === 10 && minor === 229 ? '/dev/fuse' : undefined),
+  findDevice: (type, major, minor) =>
+    type === 'c' && major === 10 && minor === 229 ? '/dev/fuse' : undefined,
 };
 
 const handle = (path: string) => ({ path, device: 1, inode: 2 });
@@ -17,7 +24,12 @@ const handle = (path: string) => ({ path, device: 1, inode: 2 });
 function input(spec: Partial<RuntimeSpec> = {}, more: Partial<ContainerInput> = {}): ContainerInput {
   const namespaces = (['user', 'network', 'pid', 'mount'] as const).map((type) => ({ type }));
   return {
-    spec: { ociVersion: '1.2.0', process: { user: { uid: 0, gid: 0 }, args: ['sh'], cwd: '/' }, ...spec, linux: { namespaces, ...spec.linux } },
+    spec: {
+      ociVersion: '1.2.0',
+      process: { user: { uid: 0, gid: 0 }, args: ['sh'], cwd: '/' },
+      ...spec,
+      linux: { namespaces, ...spec.linux },
+    },
     lowerdirs: [handle('/a'), handle('/b')],
     writable: handle('/w'),
     userNamespace: handle('/u'),
@@ -50,31 +62,76 @@ test('the user namespace comes before the layers, steps in the order they must h
     input({
       hostname: 'box',
       mounts: [{ destination: '/proc', type: 'proc', source: 'proc' }],
-      linux: { namespaces: (['user', 'network', 'pid', 'mount', 'uts'] as const).map((type) => ({ type })), sysctl: { 'net.core.somaxconn': '1' }, maskedPaths: ['/proc/keys'], readonlyPaths: ['/proc/sys'] },
+      linux: {
+        namespaces: (['user', 'network', 'pid', 'mount', 'uts'] as const).map((type) => ({ type })),
+        sysctl: { 'net.core.somaxconn': '1' },
+        maskedPaths: ['/proc/keys'],
+        readonlyPaths: ['/proc/sys'],
+      },
     }),
   );
-  const order = [planTag.userNamespace, planTag.layer, planTag.writable, planTag.mountFilesystem, planTag.mountBind, planTag.link, planTag.sysctl, planTag.hostname, planTag.readonly, planTag.mask, planTag.arguments];
+  const order = [
+    planTag.userNamespace,
+    planTag.layer,
+    planTag.writable,
+    planTag.mountFilesystem,
+    planTag.mountBind,
+    planTag.link,
+    planTag.sysctl,
+    planTag.hostname,
+    planTag.readonly,
+    planTag.mask,
+    planTag.arguments,
+  ];
   const places = order.map((tag) => tags.indexOf(tag));
-  assert.ok(places.every((place, index) => place > (places[index - 1] ?? -1)), String(places));
+  assert.ok(
+    places.every((place, index) => place > (places[index - 1] ?? -1)),
+    String(places),
+  );
 });
 
 test('flags say what was asked for', () => {
-  const given = input({ root: { path: 'rootfs', readonly: true }, process: { terminal: true, user: { uid: 0, gid: 0 }, args: ['sh'], cwd: '/', noNewPrivileges: true } }, { openStdin: true, holdOutput: true });
-  const flags = readPlan(compileContainer(given, host)).find(({ tag }) => tag === planTag.flags)?.payload.readUInt32LE();
-  assert.equal(flags, planFlag.terminal | planFlag.openStdin | planFlag.holdOutput | planFlag.rootReadonly | planFlag.noNewPrivileges);
+  const given = input(
+    {
+      root: { path: 'rootfs', readonly: true },
+      process: { terminal: true, user: { uid: 0, gid: 0 }, args: ['sh'], cwd: '/', noNewPrivileges: true },
+    },
+    { openStdin: true, holdOutput: true },
+  );
+  const flags = readPlan(compileContainer(given, host))
+    .find(({ tag }) => tag === planTag.flags)
+    ?.payload.readUInt32LE();
+  assert.equal(
+    flags,
+    planFlag.terminal |
+      planFlag.openStdin |
+      planFlag.holdOutput |
+      planFlag.rootReadonly |
+      planFlag.noNewPrivileges,
+  );
 });
 
 test('only hierarchies in which the container has a cgroup of its own are mounted', () => {
   const mounts = [{ destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: ['ro'] }];
-  const count = (cgroups: string[]): number => tagsOf(input({ mounts }, { cgroups: cgroups.map(handle) })).filter((tag) => tag === planTag.mountFilesystem).length;
+  const count = (cgroups: string[]): number =>
+    tagsOf(input({ mounts }, { cgroups: cgroups.map(handle) })).filter(
+      (tag) => tag === planTag.mountFilesystem,
+    ).length;
   assert.equal(count([]), 1, 'an empty tmpfs');
   assert.equal(count(['/sys/fs/cgroup/memory/g/x', '/sys/fs/cgroup/unified/g/x']), 2);
   assert.equal(count(['/sys/fs/cgroup/unified/g/x']), 1);
 });
 
-test('a device is bound from the host\'s node of the same number', () => {
-  const records = readPlan(compileContainer(input({ linux: { devices: [{ type: 'c', path: '/dev/my-fuse', major: 10, minor: 229 }] } }), host));
-  const bound = records.filter(({ tag }) => tag === planTag.mountBind).map(({ payload }) => payload.toString('latin1'));
+test("a device is bound from the host's node of the same number", () => {
+  const records = readPlan(
+    compileContainer(
+      input({ linux: { devices: [{ type: 'c', path: '/dev/my-fuse', major: 10, minor: 229 }] } }),
+      host,
+    ),
+  );
+  const bound = records
+    .filter(({ tag }) => tag === planTag.mountBind)
+    .map(({ payload }) => payload.toString('latin1'));
   assert.ok(bound.some((text) => text.includes('/dev/fuse\0') && text.includes('/dev/my-fuse\0')));
   assert.equal(bound.length, 7);
 });
@@ -82,26 +139,121 @@ test('a device is bound from the host\'s node of the same number', () => {
 const refusals: readonly (readonly [string, Partial<RuntimeSpec>, RegExp, Partial<ContainerInput>?])[] = [
   ['hooks', { hooks: { prestart: [{ path: '/x' }] } }, /^hooks\.prestart is not supported$/],
   ['intelRdt', { linux: { intelRdt: { closID: 'x' } } }, /^linux\.intelRdt is not supported$/],
-  ['an SELinux label', { process: { user: { uid: 0, gid: 0 }, args: ['sh'], cwd: '/', selinuxLabel: 'x' } }, /^process\.selinuxLabel is not supported$/],
-  ['an AppArmor profile', { process: { user: { uid: 0, gid: 0 }, args: ['sh'], cwd: '/', apparmorProfile: 'x' } }, /^process\.apparmorProfile is not supported$/],
+  [
+    'an SELinux label',
+    { process: { user: { uid: 0, gid: 0 }, args: ['sh'], cwd: '/', selinuxLabel: 'x' } },
+    /^process\.selinuxLabel is not supported$/,
+  ],
+  [
+    'an AppArmor profile',
+    { process: { user: { uid: 0, gid: 0 }, args: ['sh'], cwd: '/', apparmorProfile: 'x' } },
+    /^process\.apparmorProfile is not supported$/,
+  ],
   ['no arguments', { process: { user: { uid: 0, gid: 0 }, args: [], cwd: '/' } }, /^process\.args is empty$/],
-  ['a NUL', { process: { user: { uid: 0, gid: 0 }, args: ['a\0b'], cwd: '/' } }, /^process\.args holds a NUL character$/],
-  ['a relative working directory', { process: { user: { uid: 0, gid: 0 }, args: ['sh'], cwd: 'x' } }, /^process\.cwd is "x", which is not an absolute path$/],
-  ['an unknown capability', { process: { user: { uid: 0, gid: 0 }, args: ['sh'], cwd: '/', capabilities: { bounding: ['CAP_FLY'] } } }, /^process\.capabilities\.bounding has "CAP_FLY", which is not a capability$/],
-  ['an unknown limit', { process: { user: { uid: 0, gid: 0 }, args: ['sh'], cwd: '/', rlimits: [{ type: 'RLIMIT_FUN', soft: 1, hard: 1 }] } }, /^process\.rlimits has "RLIMIT_FUN", which is not a resource limit$/],
-  ['a soft limit above the hard', { process: { user: { uid: 0, gid: 0 }, args: ['sh'], cwd: '/', rlimits: [{ type: 'RLIMIT_CPU', soft: 2, hard: 1 }] } }, /soft limit above its hard one$/],
-  ['a namespace by path', { linux: { namespaces: [{ type: 'mount' }, { type: 'pid', path: '/proc/1/ns/pid' }] } }, /^linux\.namespaces joins pid by path, which is not supported$/],
-  ['no mount namespace', { linux: { namespaces: [{ type: 'pid' }] } }, /^linux\.namespaces has no mount namespace$/],
-  ['a user namespace without a handle', { linux: { namespaces: [{ type: 'user' }] } }, /^linux\.namespaces has user, but the request has no user namespace$/, { userNamespace: undefined }],
-  ['a host name without uts', { hostname: 'x' }, /^hostname is given, but linux\.namespaces has no uts namespace$/],
-  ['a relative mount', { mounts: [{ destination: 'x', type: 'tmpfs' }] }, /^mount destination "x" is not absolute$/],
-  ['a bind without a source', { mounts: [{ destination: '/x', type: 'bind' }] }, /^mount \/x has source "", which is not absolute$/],
-  ['an unknown bind option', { mounts: [{ destination: '/x', type: 'bind', source: '/y', options: ['bind', 'size=1'] }] }, /^mount \/x has option "size", which is not supported$/],
-  ['shared propagation', { mounts: [{ destination: '/x', type: 'bind', source: '/y', options: ['bind', 'rshared'] }] }, /^mount \/x has shared propagation/],
-  ['a device that is not here', { linux: { devices: [{ type: 'c', path: '/dev/x', major: 9, minor: 9 }] } }, /^device \/dev\/x \(c 9:9\) is not on this host$/],
-  ['a sysctl that climbs', { linux: { sysctl: { '../../x': '1' } } }, /^linux\.sysctl has "\.\.\/\.\.\/x", which is not a sysctl$/],
-  ['too many layers', {}, /more than 256 layers$/, { lowerdirs: Array.from({ length: 257 }, () => handle('/l')) }],
-  ['too many log files', {}, /^log\.max_files is 101/, { log: { path: '/l', maxSizeBytes: 0, maxFiles: 101 } }],
+  [
+    'a NUL',
+    { process: { user: { uid: 0, gid: 0 }, args: ['a\0b'], cwd: '/' } },
+    /^process\.args holds a NUL character$/,
+  ],
+  [
+    'a relative working directory',
+    { process: { user: { uid: 0, gid: 0 }, args: ['sh'], cwd: 'x' } },
+    /^process\.cwd is "x", which is not an absolute path$/,
+  ],
+  [
+    'an unknown capability',
+    {
+      process: { user: { uid: 0, gid: 0 }, args: ['sh'], cwd: '/', capabilities: { bounding: ['CAP_FLY'] } },
+    },
+    /^process\.capabilities\.bounding has "CAP_FLY", which is not a capability$/,
+  ],
+  [
+    'an unknown limit',
+    {
+      process: {
+        user: { uid: 0, gid: 0 },
+        args: ['sh'],
+        cwd: '/',
+        rlimits: [{ type: 'RLIMIT_FUN', soft: 1, hard: 1 }],
+      },
+    },
+    /^process\.rlimits has "RLIMIT_FUN", which is not a resource limit$/,
+  ],
+  [
+    'a soft limit above the hard',
+    {
+      process: {
+        user: { uid: 0, gid: 0 },
+        args: ['sh'],
+        cwd: '/',
+        rlimits: [{ type: 'RLIMIT_CPU', soft: 2, hard: 1 }],
+      },
+    },
+    /soft limit above its hard one$/,
+  ],
+  [
+    'a namespace by path',
+    { linux: { namespaces: [{ type: 'mount' }, { type: 'pid', path: '/proc/1/ns/pid' }] } },
+    /^linux\.namespaces joins pid by path, which is not supported$/,
+  ],
+  [
+    'no mount namespace',
+    { linux: { namespaces: [{ type: 'pid' }] } },
+    /^linux\.namespaces has no mount namespace$/,
+  ],
+  [
+    'a user namespace without a handle',
+    { linux: { namespaces: [{ type: 'user' }] } },
+    /^linux\.namespaces has user, but the request has no user namespace$/,
+    { userNamespace: undefined },
+  ],
+  [
+    'a host name without uts',
+    { hostname: 'x' },
+    /^hostname is given, but linux\.namespaces has no uts namespace$/,
+  ],
+  [
+    'a relative mount',
+    { mounts: [{ destination: 'x', type: 'tmpfs' }] },
+    /^mount destination "x" is not absolute$/,
+  ],
+  [
+    'a bind without a source',
+    { mounts: [{ destination: '/x', type: 'bind' }] },
+    /^mount \/x has source "", which is not absolute$/,
+  ],
+  [
+    'an unknown bind option',
+    { mounts: [{ destination: '/x', type: 'bind', source: '/y', options: ['bind', 'size=1'] }] },
+    /^mount \/x has option "size", which is not supported$/,
+  ],
+  [
+    'shared propagation',
+    { mounts: [{ destination: '/x', type: 'bind', source: '/y', options: ['bind', 'rshared'] }] },
+    /^mount \/x has shared propagation/,
+  ],
+  [
+    'a device that is not here',
+    { linux: { devices: [{ type: 'c', path: '/dev/x', major: 9, minor: 9 }] } },
+    /^device \/dev\/x \(c 9:9\) is not on this host$/,
+  ],
+  [
+    'a sysctl that climbs',
+    { linux: { sysctl: { '../../x': '1' } } },
+    /^linux\.sysctl has "\.\.\/\.\.\/x", which is not a sysctl$/,
+  ],
+  [
+    'too many layers',
+    {},
+    /more than 256 layers$/,
+    { lowerdirs: Array.from({ length: 257 }, () => handle('/l')) },
+  ],
+  [
+    'too many log files',
+    {},
+    /^log\.max_files is 101/,
+    { log: { path: '/l', maxSizeBytes: 0, maxFiles: 101 } },
+  ],
 ];
 
 for (const [name, spec, message, more] of refusals) {

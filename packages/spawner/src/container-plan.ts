@@ -22,7 +22,8 @@ export interface ContainerInput {
   readonly networkNamespace: Handle | undefined;
   readonly cgroups: readonly Handle[];
   readonly shimCgroups: readonly Handle[];
-  readonly log: { readonly path: string; readonly maxSizeBytes: number; readonly maxFiles: number } | undefined;
+  readonly log:
+    { readonly path: string; readonly maxSizeBytes: number; readonly maxFiles: number } | undefined;
   readonly openStdin: boolean;
   readonly stdinOnce: boolean;
   readonly holdOutput: boolean;
@@ -73,7 +74,13 @@ const LINKS: readonly (readonly [string, string])[] = [
   ['pts/ptmx', '/dev/ptmx'],
 ];
 
-const UNSUPPORTED_LINUX_KEYS = ['intelRdt', 'mountLabel', 'memoryPolicy', 'personality', 'netDevices'] as const;
+const UNSUPPORTED_LINUX_KEYS = [
+  'intelRdt',
+  'mountLabel',
+  'memoryPolicy',
+  'personality',
+  'netDevices',
+] as const;
 
 function isPresent(value: unknown): boolean {
   if (value === undefined || value === null || value === '' || value === false) return false;
@@ -83,7 +90,8 @@ function isPresent(value: unknown): boolean {
 function refuseUnsupported(spec: RuntimeSpec): void {
   for (const [kind, hooks] of Object.entries(spec.hooks ?? {}))
     if (isPresent(hooks)) refuse(`hooks.${kind} is not supported`);
-  for (const key of UNSUPPORTED_LINUX_KEYS) if (isPresent(spec.linux?.[key])) refuse(`linux.${key} is not supported`);
+  for (const key of UNSUPPORTED_LINUX_KEYS)
+    if (isPresent(spec.linux?.[key])) refuse(`linux.${key} is not supported`);
   if (isPresent(spec.linux?.timeOffsets)) refuse('linux.timeOffsets is not supported');
   if (spec.linux?.seccomp?.listenerPath) refuse('linux.seccomp.listenerPath is not supported');
 }
@@ -94,20 +102,25 @@ export function planNamespaces(input: ContainerInput): { readonly created: bigin
   let created = 0n;
   let own = 0n;
   for (const { type, path } of types) {
-    if (!Object.hasOwn(namespaceFlag, type)) refuse(`linux.namespaces has ${JSON.stringify(type)}, which is not a namespace`);
+    if (!Object.hasOwn(namespaceFlag, type))
+      refuse(`linux.namespaces has ${JSON.stringify(type)}, which is not a namespace`);
     const flag = namespaceFlag[type];
     if ((own & flag) !== 0n) refuse(`linux.namespaces has ${type} twice`);
     own |= flag;
-    const given = type === 'user' ? input.userNamespace : type === 'network' ? input.networkNamespace : undefined;
+    const given =
+      type === 'user' ? input.userNamespace : type === 'network' ? input.networkNamespace : undefined;
     if (given !== undefined) continue;
-    if (path !== undefined && path !== '') refuse(`linux.namespaces joins ${type} by path, which is not supported`);
+    if (path !== undefined && path !== '')
+      refuse(`linux.namespaces joins ${type} by path, which is not supported`);
     if (type === 'user') refuse('linux.namespaces has user, but the request has no user namespace');
     created |= flag;
   }
   if ((own & namespaceFlag.mount) === 0n) refuse('linux.namespaces has no mount namespace');
   if ((own & namespaceFlag.user) === 0n && input.userNamespace !== undefined) own |= namespaceFlag.user;
-  if ((own & namespaceFlag.network) === 0n && input.networkNamespace !== undefined) own |= namespaceFlag.network;
-  if ((own & namespaceFlag.pid) === 0n) refuse('linux.namespaces has no pid namespace, and sharing one is not supported');
+  if ((own & namespaceFlag.network) === 0n && input.networkNamespace !== undefined)
+    own |= namespaceFlag.network;
+  if ((own & namespaceFlag.pid) === 0n)
+    refuse('linux.namespaces has no pid namespace, and sharing one is not supported');
   return { created, own };
 }
 
@@ -119,17 +132,36 @@ function writeHandle(plan: PlanWriter, tag: number, handle: Handle): void {
 
 function writeFilesystem(
   plan: PlanWriter,
-  mount: { type: string; source: string; target: string; attributes: bigint; parameters: MountOptions['parameters']; tolerated: boolean },
+  mount: {
+    type: string;
+    source: string;
+    target: string;
+    attributes: bigint;
+    parameters: MountOptions['parameters'];
+    tolerated: boolean;
+  },
 ): void {
   plan.add(planTag.mountFilesystem, (record) => {
     record.string(mount.type).string(mount.source).string(mount.target);
-    record.u32(mount.tolerated ? mountFlag.tolerated : 0).u64(mount.attributes).u32(mount.parameters.length);
+    record
+      .u32(mount.tolerated ? mountFlag.tolerated : 0)
+      .u64(mount.attributes)
+      .u32(mount.parameters.length);
     for (const { key, value } of mount.parameters)
-      record.u32(value === undefined ? 0 : 1).string(withoutNul(key, 'mount option')).string(withoutNul(value ?? '', 'mount option'));
+      record
+        .u32(value === undefined ? 0 : 1)
+        .string(withoutNul(key, 'mount option'))
+        .string(withoutNul(value ?? '', 'mount option'));
   });
 }
 
-function writeBind(plan: PlanWriter, source: string, target: string, options: MountOptions, tolerated = false): void {
+function writeBind(
+  plan: PlanWriter,
+  source: string,
+  target: string,
+  options: MountOptions,
+  tolerated = false,
+): void {
   const flags =
     (options.recursive ? mountFlag.recursive : 0) |
     (options.idmap ? mountFlag.idmap : 0) |
@@ -141,7 +173,13 @@ function writeBind(plan: PlanWriter, source: string, target: string, options: Mo
   );
 }
 
-function writeCgroupMounts(plan: PlanWriter, input: ContainerInput, host: HostFacts, target: string, options: MountOptions): void {
+function writeCgroupMounts(
+  plan: PlanWriter,
+  input: ContainerInput,
+  host: HostFacts,
+  target: string,
+  options: MountOptions,
+): void {
   const paths = input.cgroups.map(({ path }) => path);
   const mounts = planCgroupMounts(paths, host.hierarchies, target);
   const single = mounts.length === 1;
@@ -161,9 +199,12 @@ function writeMount(plan: PlanWriter, mount: RuntimeMount, input: ContainerInput
   const options = parseMountOptions(mount.options ?? [], target);
   const source = withoutNul(mount.source ?? '', 'mount source');
   if (options.bind || mount.type === 'bind') {
-    if (!source.startsWith('/')) refuse(`mount ${target} has source ${JSON.stringify(source)}, which is not absolute`);
+    if (!source.startsWith('/'))
+      refuse(`mount ${target} has source ${JSON.stringify(source)}, which is not absolute`);
     if (options.parameters[0] !== undefined)
-      refuse(`mount ${target} has option ${JSON.stringify(options.parameters[0].key)}, which is not supported`);
+      refuse(
+        `mount ${target} has option ${JSON.stringify(options.parameters[0].key)}, which is not supported`,
+      );
     if (options.propagation === propagationNamed('shared') && input.userNamespace !== undefined)
       refuse(`mount ${target} has shared propagation, which a user namespace does not allow`);
     writeBind(plan, source, target, options);
@@ -173,7 +214,14 @@ function writeMount(plan: PlanWriter, mount: RuntimeMount, input: ContainerInput
   if (type === '' || type === 'none') refuse(`mount ${target} has no type`);
   if (options.idmap) refuse(`mount ${target} has option idmap, which is for bind mounts`);
   if (type === 'cgroup' || type === 'cgroup2') return writeCgroupMounts(plan, input, host, target, options);
-  writeFilesystem(plan, { type, source, target, attributes: options.set, parameters: options.parameters, tolerated: false });
+  writeFilesystem(plan, {
+    type,
+    source,
+    target,
+    attributes: options.set,
+    parameters: options.parameters,
+    tolerated: false,
+  });
 }
 
 /** Host nodes are bound: a user namespace cannot make device nodes that work, and elsewhere it comes to the same. */
@@ -197,7 +245,8 @@ function writeDevices(plan: PlanWriter, linux: RuntimeLinux, host: HostFacts): v
 }
 
 function writeRoot(plan: PlanWriter, input: ContainerInput): void {
-  if (input.lowerdirs.length > MOST_LAYERS) refuse(`the root file system has more than ${MOST_LAYERS} layers`);
+  if (input.lowerdirs.length > MOST_LAYERS)
+    refuse(`the root file system has more than ${MOST_LAYERS} layers`);
   for (const layer of input.lowerdirs) writeHandle(plan, planTag.layer, layer);
   if (input.lowerdirs.length > 0) {
     if (input.writable !== undefined) writeHandle(plan, planTag.writable, input.writable);
@@ -209,10 +258,14 @@ function writeRoot(plan: PlanWriter, input: ContainerInput): void {
 }
 
 function writeNames(plan: PlanWriter, spec: RuntimeSpec, own: bigint): void {
-  for (const [key, tag] of [['hostname', planTag.hostname], ['domainname', planTag.domainname]] as const) {
+  for (const [key, tag] of [
+    ['hostname', planTag.hostname],
+    ['domainname', planTag.domainname],
+  ] as const) {
     const name = spec[key];
     if (name === undefined || name === '') continue;
-    if ((own & namespaceFlag.uts) === 0n) refuse(`${key} is given, but linux.namespaces has no uts namespace`);
+    if ((own & namespaceFlag.uts) === 0n)
+      refuse(`${key} is given, but linux.namespaces has no uts namespace`);
     if (Buffer.byteLength(name) > LONGEST_HOSTNAME) refuse(`${key} is longer than ${LONGEST_HOSTNAME} bytes`);
     plan.add(tag, (record) => record.string(withoutNul(name, key)));
   }
@@ -221,7 +274,10 @@ function writeNames(plan: PlanWriter, spec: RuntimeSpec, own: bigint): void {
 function sysctlPath(key: string): string {
   // "net.ipv4.conf.eth0.forwarding" and "net/ipv4/conf/eth0.1/forwarding" are both usual.
   const path = key.includes('/') ? key : key.replaceAll('.', '/');
-  if (!/^[A-Za-z0-9_\-/.:]+$/.test(path) || path.split('/').some((part) => part === '' || part === '..' || part === '.'))
+  if (
+    !/^[A-Za-z0-9_\-/.:]+$/.test(path) ||
+    path.split('/').some((part) => part === '' || part === '..' || part === '.')
+  )
     refuse(`linux.sysctl has ${JSON.stringify(key)}, which is not a sysctl`);
   return path;
 }
@@ -251,7 +307,8 @@ export function compileContainer(input: ContainerInput, host: HostFacts): Buffer
   const { log } = input;
   if (log !== undefined && log.path !== '') {
     if (!log.path.startsWith('/')) refuse(`log.path ${JSON.stringify(log.path)} is not absolute`);
-    if (!(log.maxFiles >= 1 && log.maxFiles <= 100)) refuse(`log.max_files is ${log.maxFiles}, which is not from 1 to 100`);
+    if (!(log.maxFiles >= 1 && log.maxFiles <= 100))
+      refuse(`log.max_files is ${log.maxFiles}, which is not from 1 to 100`);
     plan.add(planTag.log, (record) =>
       record.u64(BigInt(log.maxSizeBytes)).u32(log.maxFiles).string(withoutNul(log.path, 'log.path')),
     );
@@ -260,23 +317,33 @@ export function compileContainer(input: ContainerInput, host: HostFacts): Buffer
   for (const handle of input.cgroups) writeHandle(plan, planTag.cgroup, handle);
   // Before the layers, which are id-mapped to it.
   if (input.userNamespace !== undefined) writeHandle(plan, planTag.userNamespace, input.userNamespace);
-  if (input.networkNamespace !== undefined) writeHandle(plan, planTag.networkNamespace, input.networkNamespace);
+  if (input.networkNamespace !== undefined)
+    writeHandle(plan, planTag.networkNamespace, input.networkNamespace);
 
   writeRoot(plan, input);
   const mounts = spec.mounts ?? [];
   for (const mount of mounts) writeMount(plan, mount, input, host);
-  const ownDev = mounts.some(({ destination, type, options }) =>
-    destination === '/dev' && (type === 'bind' || options?.some((option) => option === 'bind' || option === 'rbind')));
+  const ownDev = mounts.some(
+    ({ destination, type, options }) =>
+      destination === '/dev' &&
+      (type === 'bind' || options?.some((option) => option === 'bind' || option === 'rbind')),
+  );
   if (!ownDev) writeDevices(plan, linux, host);
   for (const [key, value] of Object.entries(linux.sysctl ?? {}))
-    plan.add(planTag.sysctl, (record) => record.string(sysctlPath(key)).string(withoutNul(value, `linux.sysctl ${key}`)));
+    plan.add(planTag.sysctl, (record) =>
+      record.string(sysctlPath(key)).string(withoutNul(value, `linux.sysctl ${key}`)),
+    );
   writeNames(plan, spec, namespaces.own);
   // Last, over everything that was mounted before.
-  for (const path of linux.readonlyPaths ?? []) plan.add(planTag.readonly, (record) => record.string(withoutNul(path, 'linux.readonlyPaths')));
-  for (const path of linux.maskedPaths ?? []) plan.add(planTag.mask, (record) => record.string(withoutNul(path, 'linux.maskedPaths')));
+  for (const path of linux.readonlyPaths ?? [])
+    plan.add(planTag.readonly, (record) => record.string(withoutNul(path, 'linux.readonlyPaths')));
+  for (const path of linux.maskedPaths ?? [])
+    plan.add(planTag.mask, (record) => record.string(withoutNul(path, 'linux.maskedPaths')));
   const { rootfsPropagation } = linux;
   if (rootfsPropagation !== undefined && rootfsPropagation !== '') {
-    const propagation = propagationNamed(rootfsPropagation) ?? refuse(`linux.rootfsPropagation is ${JSON.stringify(rootfsPropagation)}, which is not known`);
+    const propagation =
+      propagationNamed(rootfsPropagation) ??
+      refuse(`linux.rootfsPropagation is ${JSON.stringify(rootfsPropagation)}, which is not known`);
     if (propagation === propagationNamed('shared')) refuse('linux.rootfsPropagation shared is not supported');
     // Private already.
     if (propagation !== PRIVATE) plan.add(planTag.rootPropagation, (record) => record.u64(propagation));

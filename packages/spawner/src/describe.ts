@@ -29,7 +29,10 @@ function mountLine(line: string): string {
 }
 
 /** What the kernel itself says of a process, for a person who wants to understand what isolates it. */
-export function describeProcess(pid: number, seccompAllowedSyscalls: number): Init<spawn.DescribeContainerResponse> {
+export function describeProcess(
+  pid: number,
+  seccompAllowedSyscalls: number,
+): Init<spawn.DescribeContainerResponse> {
   const status = new Map(
     lines(`/proc/${pid}/status`).map((line) => {
       const colon = line.indexOf(':');

@@ -33,10 +33,17 @@ export function compileExec(input: ExecInput): Buffer {
       ),
     )
     .add(planTag.directory, (record) => record.string(withoutNul(input.directory, 'runtime directory')))
-    .add(planTag.execTarget, (record) => record.u32(target.pid).u64(target.startTicks).u64(target.namespaces));
-  for (const [tag, handles] of [[planTag.shimCgroup, input.shimCgroups], [planTag.cgroup, input.cgroups]] as const)
+    .add(planTag.execTarget, (record) =>
+      record.u32(target.pid).u64(target.startTicks).u64(target.namespaces),
+    );
+  for (const [tag, handles] of [
+    [planTag.shimCgroup, input.shimCgroups],
+    [planTag.cgroup, input.cgroups],
+  ] as const)
     for (const handle of handles)
-      plan.add(tag, (record) => record.string(handle.path).u64(BigInt(handle.device)).u64(BigInt(handle.inode)));
+      plan.add(tag, (record) =>
+        record.string(handle.path).u64(BigInt(handle.device)).u64(BigInt(handle.inode)),
+      );
   writeProcess(plan, process, input.seccomp);
   return plan.finish();
 }

@@ -13,7 +13,9 @@ let container: Container;
 before(async () => {
   if (skipUnlessRoot !== false) return;
   fixture = await SpawnerFixture.make();
-  container = await fixture.start(specOf(['sleep', '600'], { linux: { seccomp } }), { cgroups: fixture.makeCgroups('exec', ['memory', 'pids']) });
+  container = await fixture.start(specOf(['sleep', '600'], { linux: { seccomp } }), {
+    cgroups: fixture.makeCgroups('exec', ['memory', 'pids']),
+  });
 });
 after(async () => fixture?.remove());
 
@@ -23,7 +25,8 @@ async function run(args: readonly string[], more = {}) {
 }
 
 test('an exec is in all namespaces, the cgroups and the filter of its container', options, async () => {
-  const script = 'for n in user mnt net pid ipc uts cgroup time; do test "$(readlink /proc/self/ns/$n)" = "$(readlink /proc/1/ns/$n)" || echo $n; done; cat /proc/self/cgroup | sort > /a; sort /proc/1/cgroup > /b; cat /a; grep -E "Seccomp:|NoNew|CapEff" /proc/self/status; id -u';
+  const script =
+    'for n in user mnt net pid ipc uts cgroup time; do test "$(readlink /proc/self/ns/$n)" = "$(readlink /proc/1/ns/$n)" || echo $n; done; cat /proc/self/cgroup | sort > /a; sort /proc/1/cgroup > /b; cat /a; grep -E "Seccomp:|NoNew|CapEff" /proc/self/status; id -u';
   const { stdout, stderr, exitCode } = await run(['sh', '-c', script]);
   assert.equal(exitCode, 0, stderr);
   assert.doesNotMatch(stdout, /^(user|mnt|net|pid|ipc|uts|cgroup|time)$/m);
@@ -32,8 +35,14 @@ test('an exec is in all namespaces, the cgroups and the filter of its container'
 });
 
 test('exit codes, stdin and both streams of an exec are its own', options, async () => {
-  const { execId } = await fixture.exec(container.id, processOf(['sh', '-c', 'cat; echo err >&2; exit 4']), { openStdin: true, holdOutput: true });
-  const answer = await fixture.attach({ containerId: container.id, execId, stdin: true }, [{ stdin: Buffer.from('in') }, { stdinEof: true }]);
+  const { execId } = await fixture.exec(container.id, processOf(['sh', '-c', 'cat; echo err >&2; exit 4']), {
+    openStdin: true,
+    holdOutput: true,
+  });
+  const answer = await fixture.attach({ containerId: container.id, execId, stdin: true }, [
+    { stdin: Buffer.from('in') },
+    { stdinEof: true },
+  ]);
   assert.deepEqual(answer, { stdout: 'in', stderr: 'err\n', exitCode: 4 });
 });
 
@@ -43,7 +52,9 @@ test('an exec that nobody attaches to does not wait for anybody', options, async
 });
 
 test('the end of an exec is told while its output is still held', options, async () => {
-  const { exec, execId } = await fixture.exec(container.id, processOf(['echo', 'kept']), { holdOutput: true });
+  const { exec, execId } = await fixture.exec(container.id, processOf(['echo', 'kept']), {
+    holdOutput: true,
+  });
   assert.equal((await exec.exited).exitCode, 0);
   assert.equal((await fixture.attach({ containerId: container.id, execId })).stdout, 'kept\n');
 });
@@ -63,15 +74,24 @@ test('losing the shim of an exec ends the exec alone', options, async () => {
   assert.equal((await run(['echo', 'on'])).stdout, 'on\n');
 });
 
-test('commands that are not there or cannot run are told apart, and a retried exec runs once', options, async () => {
-  await assert.rejects(fixture.exec(container.id, processOf(['nothing'])), (error) => isGantryError(error, 'not_found') && error.object === 'nothing');
-  await assert.rejects(fixture.exec(container.id, processOf(['/etc/passwd'])), (error) => isGantryError(error, 'permission_denied'));
-  const execId = newId();
-  const once = await fixture.exec(container.id, processOf(['sleep', '60']), { execId });
-  const twice = await fixture.exec(container.id, processOf(['sleep', '60']), { execId });
-  assert.equal(once.exec.start.pid, twice.exec.start.pid);
-  once.exec.signal(9);
-});
+test(
+  'commands that are not there or cannot run are told apart, and a retried exec runs once',
+  options,
+  async () => {
+    await assert.rejects(
+      fixture.exec(container.id, processOf(['nothing'])),
+      (error) => isGantryError(error, 'not_found') && error.object === 'nothing',
+    );
+    await assert.rejects(fixture.exec(container.id, processOf(['/etc/passwd'])), (error) =>
+      isGantryError(error, 'permission_denied'),
+    );
+    const execId = newId();
+    const once = await fixture.exec(container.id, processOf(['sleep', '60']), { execId });
+    const twice = await fixture.exec(container.id, processOf(['sleep', '60']), { execId });
+    assert.equal(once.exec.start.pid, twice.exec.start.pid);
+    once.exec.signal(9);
+  },
+);
 
 test('execs end with their container, and none starts in one that has ended', options, async () => {
   const own = await fixture.start(specOf(['sleep', '60']));
@@ -79,6 +99,10 @@ test('execs end with their container, and none starts in one that has ended', op
   own.main.signal(9);
   assert.equal((await exec.exited).signal, 9);
   await own.main.exited;
-  await assert.rejects(fixture.exec(own.id, processOf(['true'])), (error) => isGantryError(error, 'failed_precondition'));
-  await assert.rejects(fixture.exec(newId(), processOf(['true'])), (error) => isGantryError(error, 'not_found'));
+  await assert.rejects(fixture.exec(own.id, processOf(['true'])), (error) =>
+    isGantryError(error, 'failed_precondition'),
+  );
+  await assert.rejects(fixture.exec(newId(), processOf(['true'])), (error) =>
+    isGantryError(error, 'not_found'),
+  );
 });

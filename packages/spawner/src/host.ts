@@ -9,7 +9,10 @@ export const NAMESPACE_KINDS = ['user', 'mnt', 'net', 'pid', 'ipc', 'uts', 'cgro
 /** The node of the host for a device number, by way of sysfs. */
 function findDevice(type: 'c' | 'b', major: number, minor: number): string | undefined {
   try {
-    const uevent = readFileSync(`/sys/dev/${type === 'c' ? 'char' : 'block'}/${major}:${minor}/uevent`, 'utf8');
+    const uevent = readFileSync(
+      `/sys/dev/${type === 'c' ? 'char' : 'block'}/${major}:${minor}/uevent`,
+      'utf8',
+    );
     const name = /^DEVNAME=(.+)$/m.exec(uevent)?.[1];
     if (name === undefined) return undefined;
     const path = realpathSync(`/dev/${name}`);

@@ -7,7 +7,10 @@ import { createHandlers } from './service.js';
 import { exitStatus, Spawner } from './spawner.js';
 
 /** Runs the spawner until its `stop()`; containers and their shims stay. */
-export function startSpawner(environment: ServiceEnvironment, config: SpawnerConfig): Promise<RunningService> {
+export function startSpawner(
+  environment: ServiceEnvironment,
+  config: SpawnerConfig,
+): Promise<RunningService> {
   return startService({
     name: spawn.Spawner.name,
     environment,

@@ -18,13 +18,23 @@ test('access time modes replace each other as one field', () => {
   }
 });
 
-test('bind, recursion, propagation and id-mapping are told apart from the file system\'s own options', () => {
+test("bind, recursion, propagation and id-mapping are told apart from the file system's own options", () => {
   const bind = parseMountOptions(['rbind', 'rslave', 'rro', 'idmap'], '/x');
-  assert.deepEqual([bind.bind, bind.recursive, bind.recursiveAttributes, bind.idmap, bind.propagation], [true, true, true, true, 1n << 19n]);
+  assert.deepEqual(
+    [bind.bind, bind.recursive, bind.recursiveAttributes, bind.idmap, bind.propagation],
+    [true, true, true, true, 1n << 19n],
+  );
   const tmpfs = parseMountOptions(['nodev', 'size=64k', 'mode=1777', 'newinstance'], '/x');
-  assert.deepEqual(tmpfs.parameters, [{ key: 'size', value: '64k' }, { key: 'mode', value: '1777' }, { key: 'newinstance', value: undefined }]);
+  assert.deepEqual(tmpfs.parameters, [
+    { key: 'size', value: '64k' },
+    { key: 'mode', value: '1777' },
+    { key: 'newinstance', value: undefined },
+  ]);
 });
 
-test('an option that is not supported is refused with its name and the mount\'s', () => {
-  assert.throws(() => parseMountOptions(['tmpcopyup'], '/x'), /mount \/x has option "tmpcopyup", which is not supported/);
+test("an option that is not supported is refused with its name and the mount's", () => {
+  assert.throws(
+    () => parseMountOptions(['tmpcopyup'], '/x'),
+    /mount \/x has option "tmpcopyup", which is not supported/,
+  );
 });

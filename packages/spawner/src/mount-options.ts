@@ -65,10 +65,13 @@ export function parseMountOptions(options: readonly string[], destination: strin
   let [bind, recursive, idmap, recursiveAttributes] = [false, false, false, false];
   const parameters: { key: string; value: string | undefined }[] = [];
   for (const option of options) {
-    const attribute = ATTRIBUTES.get(option) ?? (option.startsWith('r') ? ATTRIBUTES.get(option.slice(1)) : undefined);
+    const attribute =
+      ATTRIBUTES.get(option) ?? (option.startsWith('r') ? ATTRIBUTES.get(option.slice(1)) : undefined);
     const spread = propagationNamed(option);
-    if (REFUSED.has(option)) refuse(`mount ${destination} has option ${JSON.stringify(option)}, which is not supported`);
-    else if (option === 'bind' || option === 'rbind') [bind, recursive] = [true, recursive || option === 'rbind'];
+    if (REFUSED.has(option))
+      refuse(`mount ${destination} has option ${JSON.stringify(option)}, which is not supported`);
+    else if (option === 'bind' || option === 'rbind')
+      [bind, recursive] = [true, recursive || option === 'rbind'];
     else if (option === 'idmap' || option === 'ridmap') idmap = true;
     else if (spread !== undefined) propagation = spread;
     else if (attribute !== undefined) {
@@ -79,7 +82,9 @@ export function parseMountOptions(options: readonly string[], destination: strin
     } else if (!WITHOUT_EFFECT.has(option)) {
       const equals = option.indexOf('=');
       parameters.push(
-        equals < 0 ? { key: option, value: undefined } : { key: option.slice(0, equals), value: option.slice(equals + 1) },
+        equals < 0
+          ? { key: option, value: undefined }
+          : { key: option.slice(0, equals), value: option.slice(equals + 1) },
       );
     }
   }

@@ -22,14 +22,22 @@ export interface NativeSpawner {
   /** A sealed copy of the shim's binary in memory; a descriptor owned by the caller. */
   loadShim(path: string): number;
   /** Starts a shim; `controlFd` is a connected socket, its first frame says whether the start succeeded. */
-  startShim(imageFd: number, plan: Uint8Array, lockFd: number, label: string): { readonly pid: number; readonly controlFd: number };
+  startShim(
+    imageFd: number,
+    plan: Uint8Array,
+    lockFd: number,
+    label: string,
+  ): { readonly pid: number; readonly controlFd: number };
   /** The lock's descriptor, or null when another process holds it. */
   lockFile(path: string): number | null;
   /** True once the child is reaped, or is none of ours. */
   reapChild(pid: number): boolean;
   /** False when the process that started at these ticks is gone; 0n takes any. */
   signalProcess(pid: number, startTicks: bigint, signal: number): boolean;
-  compileSeccomp(profile: NativeSeccompProfile): { readonly program: Uint8Array; readonly unknownSyscalls: number };
+  compileSeccomp(profile: NativeSeccompProfile): {
+    readonly program: Uint8Array;
+    readonly unknownSyscalls: number;
+  };
 }
 
 /** What the addon throws. */

@@ -119,7 +119,7 @@ export class PlanWriter {
 /** The records of a plan, for tests and for looking at one. */
 export function readPlan(plan: Buffer): readonly { readonly tag: number; readonly payload: Buffer }[] {
   const records: { tag: number; payload: Buffer }[] = [];
-  for (let at = HEADER_BYTES; at < plan.length; ) {
+  for (let at = HEADER_BYTES; at < plan.length;) {
     const length = plan.readUInt32LE(at + 4);
     records.push({ tag: plan.readUInt16LE(at), payload: plan.subarray(at + 8, at + 8 + length) });
     at += 8 + length;

@@ -14,7 +14,13 @@ const INFINITY = (1n << 64n) - 1n;
 const DEFAULT_UMASK = 0o022;
 const LARGEST_ID = 0xfffffffe;
 
-const UNSUPPORTED_PROCESS_KEYS = ['apparmorProfile', 'selinuxLabel', 'scheduler', 'ioPriority', 'execCPUAffinity'] as const;
+const UNSUPPORTED_PROCESS_KEYS = [
+  'apparmorProfile',
+  'selinuxLabel',
+  'scheduler',
+  'ioPriority',
+  'execCPUAffinity',
+] as const;
 
 function limitValue(value: number, type: string): bigint {
   if (!(value >= 0)) refuse(`process.rlimits has ${type} with a limit that is not a number from 0 up`);
@@ -31,7 +37,8 @@ function capabilityMask(names: readonly string[] | undefined, set: string): bigi
   let mask = 0n;
   for (const name of names ?? []) {
     const number = CAPABILITIES.indexOf(name);
-    if (number < 0) refuse(`process.capabilities.${set} has ${JSON.stringify(name)}, which is not a capability`);
+    if (number < 0)
+      refuse(`process.capabilities.${set} has ${JSON.stringify(name)}, which is not a capability`);
     mask |= 1n << BigInt(number);
   }
   return mask;
@@ -40,16 +47,24 @@ function capabilityMask(names: readonly string[] | undefined, set: string): bigi
 function writeRlimits(plan: PlanWriter, rlimits: readonly RuntimeRlimit[]): void {
   const seen = new Set<string>();
   for (const { type, soft, hard } of rlimits) {
-    const resource = RLIMITS.get(type) ?? refuse(`process.rlimits has ${JSON.stringify(type)}, which is not a resource limit`);
+    const resource =
+      RLIMITS.get(type) ??
+      refuse(`process.rlimits has ${JSON.stringify(type)}, which is not a resource limit`);
     if (seen.has(type)) refuse(`process.rlimits has ${type} twice`);
     seen.add(type);
     if (soft > hard) refuse(`process.rlimits has ${type} with a soft limit above its hard one`);
-    plan.add(planTag.rlimit, (record) => record.u32(resource).u64(limitValue(soft, type)).u64(limitValue(hard, type)));
+    plan.add(planTag.rlimit, (record) =>
+      record.u32(resource).u64(limitValue(soft, type)).u64(limitValue(hard, type)),
+    );
   }
 }
 
 /** The part of a plan that is the same for a container's first process and an exec. */
-export function writeProcess(plan: PlanWriter, process: RuntimeProcess, seccomp: Uint8Array | undefined): void {
+export function writeProcess(
+  plan: PlanWriter,
+  process: RuntimeProcess,
+  seccomp: Uint8Array | undefined,
+): void {
   for (const key of UNSUPPORTED_PROCESS_KEYS) {
     const value: unknown = process[key];
     if (value !== undefined && value !== null && value !== '') refuse(`process.${key} is not supported`);
@@ -66,7 +81,9 @@ export function writeProcess(plan: PlanWriter, process: RuntimeProcess, seccomp:
 
   plan
     .add(planTag.arguments, (record) => record.strings(args))
-    .add(planTag.environment, (record) => record.strings((process.env ?? []).map((pair) => withoutNul(pair, 'process.env'))))
+    .add(planTag.environment, (record) =>
+      record.strings((process.env ?? []).map((pair) => withoutNul(pair, 'process.env'))),
+    )
     .add(planTag.workingDirectory, (record) => record.string(withoutNul(process.cwd, 'process.cwd')))
     .add(planTag.user, (record) => {
       record

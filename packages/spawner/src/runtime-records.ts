@@ -63,7 +63,8 @@ export class ProcessDirectory {
   /** Empties the directory of an older attempt and leaves the lock file, which may be held. */
   prepare(record: AttemptRecord): void {
     mkdirSync(this.path, { recursive: true, mode: 0o700 });
-    for (const name of readdirSync(this.path)) if (name !== 'lock') rmSync(join(this.path, name), { recursive: true, force: true });
+    for (const name of readdirSync(this.path))
+      if (name !== 'lock') rmSync(join(this.path, name), { recursive: true, force: true });
     writeAside(join(this.path, 'attempt.json'), JSON.stringify(record));
   }
 

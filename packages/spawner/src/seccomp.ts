@@ -48,7 +48,11 @@ function wide(value: number | undefined): bigint {
 /** The spec's rules as the addon takes them. Pure; throws SpecRefusal. */
 export function flattenSeccomp(seccomp: RuntimeSeccomp): NativeSeccompProfile {
   for (const flag of seccomp.flags ?? [])
-    if (flag !== 'SECCOMP_FILTER_FLAG_TSYNC' && flag !== 'SECCOMP_FILTER_FLAG_SPEC_ALLOW' && flag !== 'SECCOMP_FILTER_FLAG_LOG')
+    if (
+      flag !== 'SECCOMP_FILTER_FLAG_TSYNC' &&
+      flag !== 'SECCOMP_FILTER_FLAG_SPEC_ALLOW' &&
+      flag !== 'SECCOMP_FILTER_FLAG_LOG'
+    )
       refuse(`linux.seccomp.flags has ${JSON.stringify(flag)}, which is not supported`);
   return {
     defaultAction: actionCode(seccomp.defaultAction, seccomp.defaultErrnoRet),
@@ -59,7 +63,9 @@ export function flattenSeccomp(seccomp: RuntimeSeccomp): NativeSeccompProfile {
         action: actionCode(action, errnoRet),
         conditions: (args ?? []).map(({ index, op, value, valueTwo }) => ({
           argument: index,
-          comparison: COMPARISONS[op] ?? refuse(`linux.seccomp compares with ${JSON.stringify(op)}, which is not known`),
+          comparison:
+            COMPARISONS[op] ??
+            refuse(`linux.seccomp compares with ${JSON.stringify(op)}, which is not known`),
           value: wide(value),
           valueTwo: wide(valueTwo),
         })),

@@ -1,5 +1,5 @@
 import type { Handlers } from '@gantry/bus';
-import { GantryError, spawn } from '@gantry/protocol';
+import { GantryError, type spawn } from '@gantry/protocol';
 import { attachProcess } from './attach.js';
 import { describeProcess } from './describe.js';
 import { reportKernel } from './host.js';
@@ -13,34 +13,69 @@ const LARGEST_SIGNAL = 64;
 
 function checkId(operation: string, what: string, id: string): void {
   if (!isId(id))
-    throw new GantryError({ code: 'invalid_argument', operation, object: id, message: `${what} id ${JSON.stringify(id)} is not 64 hex digits` });
+    throw new GantryError({
+      code: 'invalid_argument',
+      operation,
+      object: id,
+      message: `${what} id ${JSON.stringify(id)} is not 64 hex digits`,
+    });
 }
 
 function checkSignal(operation: string, id: string, signal: number): void {
   if (!Number.isInteger(signal) || signal < 1 || signal > LARGEST_SIGNAL)
-    throw new GantryError({ code: 'invalid_argument', operation, object: id, message: `signal ${signal} is not from 1 to ${LARGEST_SIGNAL}` });
+    throw new GantryError({
+      code: 'invalid_argument',
+      operation,
+      object: id,
+      message: `signal ${signal} is not from 1 to ${LARGEST_SIGNAL}`,
+    });
 }
 
-function deliver(operation: string, what: string, id: string, process: SupervisedProcess, signal: number): void {
+function deliver(
+  operation: string,
+  what: string,
+  id: string,
+  process: SupervisedProcess,
+  signal: number,
+): void {
   checkSignal(operation, id, signal);
   if (!process.signal(signal))
-    throw new GantryError({ code: 'failed_precondition', operation, object: id, message: `${what} ${id} is not running` });
+    throw new GantryError({
+      code: 'failed_precondition',
+      operation,
+      object: id,
+      message: `${what} ${id} is not running`,
+    });
 }
 
 /** The methods of spawn.proto over the spawner. */
-export function createHandlers(spawner: Spawner, metrics: SpawnerMetrics, version: string): Handlers<typeof spawn.Spawner> {
+export function createHandlers(
+  spawner: Spawner,
+  metrics: SpawnerMetrics,
+  version: string,
+): Handlers<typeof spawn.Spawner> {
   const known = (operation: string, id: string) => {
     checkId(operation, 'container', id);
     const container = spawner.find(id);
     if (container === undefined)
-      throw new GantryError({ code: 'not_found', operation, object: id, message: `container ${id} is not known` });
+      throw new GantryError({
+        code: 'not_found',
+        operation,
+        object: id,
+        message: `container ${id} is not known`,
+      });
     return container;
   };
   const knownExec = (operation: string, containerId: string, execId: string) => {
     checkId(operation, 'exec', execId);
     const exec = known(operation, containerId).execs.get(execId);
     if (exec === undefined)
-      throw new GantryError({ code: 'not_found', operation, object: execId, message: `exec ${execId} is not known` });
+      throw new GantryError({
+        code: 'not_found',
+        operation,
+        object: execId,
+        message: `exec ${execId} is not known`,
+      });
     return exec;
   };
   const timed = async <T>(kind: 'container' | 'exec', work: () => Promise<T>): Promise<T> => {
@@ -61,12 +96,27 @@ export function createHandlers(spawner: Spawner, metrics: SpawnerMetrics, versio
     async StartContainer(request) {
       checkId('StartContainer', 'container', request.containerId);
       if (request.attempt < 1)
-        throw new GantryError({ code: 'invalid_argument', operation: 'StartContainer', object: request.containerId, message: `attempt ${request.attempt} is not 1 or more` });
+        throw new GantryError({
+          code: 'invalid_argument',
+          operation: 'StartContainer',
+          object: request.containerId,
+          message: `attempt ${request.attempt} is not 1 or more`,
+        });
       const { main } = await timed('container', () => spawner.start(request));
-      return { pid: main.start.pid, shimPid: main.start.shimPid, startedUnixNanos: Number(main.start.startedUnixNanos) };
+      return {
+        pid: main.start.pid,
+        shimPid: main.start.shimPid,
+        startedUnixNanos: Number(main.start.startedUnixNanos),
+      };
     },
     async SignalContainer({ containerId, signal }) {
-      deliver('SignalContainer', 'container', containerId, known('SignalContainer', containerId).main, signal);
+      deliver(
+        'SignalContainer',
+        'container',
+        containerId,
+        known('SignalContainer', containerId).main,
+        signal,
+      );
       return {};
     },
     async GetContainer({ containerId }) {
@@ -107,7 +157,9 @@ export function createHandlers(spawner: Spawner, metrics: SpawnerMetrics, versio
     AttachProcess: (inputs, { signal }) => attachProcess(spawner, inputs, signal),
     async ResizeTerminal({ containerId, execId, rows, columns }) {
       const process =
-        execId === '' ? known('ResizeTerminal', containerId).main : knownExec('ResizeTerminal', containerId, execId);
+        execId === ''
+          ? known('ResizeTerminal', containerId).main
+          : knownExec('ResizeTerminal', containerId, execId);
       process.resize(rows, columns);
       return {};
     },

@@ -36,7 +36,9 @@ export class ShimConnection {
     let path = join(directory, 'shim.sock');
     // Too long for a socket address: then by way of the directory's descriptor.
     const descriptor =
-      Buffer.byteLength(path) > LONGEST_SOCKET_PATH ? openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY) : undefined;
+      Buffer.byteLength(path) > LONGEST_SOCKET_PATH
+        ? openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY)
+        : undefined;
     if (descriptor !== undefined) path = `/proc/self/fd/${descriptor}/shim.sock`;
     try {
       const socket = connect({ path, allowHalfOpen: false });
@@ -58,13 +60,17 @@ export class ShimConnection {
   listen(receive: (message: ShimMessage) => void): void {
     this.#receive = receive;
     // `receive` may stop listening in between.
-    for (let message; this.#receive === receive && (message = this.#waiting.shift()) !== undefined; ) receive(message);
+    for (let message; this.#receive === receive && (message = this.#waiting.shift()) !== undefined;)
+      receive(message);
   }
 
   /** The next message that `wanted` accepts; others are dropped. Rejects when the connection ends or time is up. */
   next<M extends ShimMessage>(wanted: (message: ShimMessage) => message is M, timeoutMs: number): Promise<M> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => settle(() => reject(new ShimSilence('no answer from the shim in time', true))), timeoutMs);
+      const timer = setTimeout(
+        () => settle(() => reject(new ShimSilence('no answer from the shim in time', true))),
+        timeoutMs,
+      );
       let settled = false;
       const settle = (act: () => void): void => {
         if (settled) return;
@@ -76,7 +82,9 @@ export class ShimConnection {
       this.listen((message) => {
         if (wanted(message)) settle(() => resolve(message));
       });
-      void this.closed.then(() => settle(() => reject(new ShimSilence('the shim closed the connection', false))));
+      void this.closed.then(() =>
+        settle(() => reject(new ShimSilence('the shim closed the connection', false))),
+      );
     });
   }
 

@@ -46,7 +46,8 @@ export class ShimLauncher {
   /** `directory` holds the attempt's record already. */
   async launch(directory: ProcessDirectory, plan: Uint8Array, label: string): Promise<LaunchResult> {
     const lock = this.#native.lockFile(directory.lockPath);
-    if (lock === null) return { ok: false, failure: { stage: 'take the lock of', errno: EBUSY, path: directory.path } };
+    if (lock === null)
+      return { ok: false, failure: { stage: 'take the lock of', errno: EBUSY, path: directory.path } };
     let shim: { pid: number; controlFd: number };
     try {
       shim = this.#native.startShim(this.#image, plan, lock, label);
@@ -69,7 +70,10 @@ export class ShimLauncher {
       // Its child dies with it (parent death signal), and what was mounted was mounted in that child's namespace only.
       this.#native.signalProcess(shim.pid, 0n, SIGKILL);
       connection.close();
-      return { ok: false, failure: { stage: 'start the shim', errno: error.timedOut ? ETIMEDOUT : ESRCH, path: '' } };
+      return {
+        ok: false,
+        failure: { stage: 'start the shim', errno: error.timedOut ? ETIMEDOUT : ESRCH, path: '' },
+      };
     }
   }
 
@@ -86,12 +90,17 @@ export class ShimLauncher {
   }
 
   /** Connects to a shim that may still be busy starting. Undefined when it has gone in the meantime. */
-  async adopt(directory: ProcessDirectory): Promise<{ started: Started; connection: ShimConnection } | undefined> {
+  async adopt(
+    directory: ProcessDirectory,
+  ): Promise<{ started: Started; connection: ShimConnection } | undefined> {
     const end = Date.now() + this.#startTimeoutMs;
     while (Date.now() < end && this.isHeld(directory)) {
       try {
         const connection = await ShimConnection.open(directory.path);
-        const started = await connection.next((message): message is Started => message.kind === 'started', end - Date.now());
+        const started = await connection.next(
+          (message): message is Started => message.kind === 'started',
+          end - Date.now(),
+        );
         return { started, connection };
       } catch {
         // Between its birth and its socket, or between its socket and its end.

@@ -36,7 +36,13 @@ export interface ExitFacts {
 }
 
 export type ShimMessage =
-  | { readonly kind: 'started'; readonly version: number; readonly pid: number; readonly shimPid: number; readonly startedUnixNanos: bigint }
+  | {
+      readonly kind: 'started';
+      readonly version: number;
+      readonly pid: number;
+      readonly shimPid: number;
+      readonly startedUnixNanos: bigint;
+    }
   | { readonly kind: 'failed'; readonly errno: number; readonly stage: string; readonly path: string }
   | { readonly kind: 'attached' }
   | { readonly kind: 'stdout' | 'stderr'; readonly data: Buffer }

@@ -1,7 +1,19 @@
 import { execFileSync, spawn as spawnProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -15,7 +27,8 @@ import { loadNative } from './native.js';
 import { type Container, type ExitNotice, Spawner } from './spawner.js';
 
 /** Why root tests cannot run here; false when they can. */
-export const skipUnlessRoot: string | false = process.getuid?.() === 0 ? false : 'needs root: it starts containers';
+export const skipUnlessRoot: string | false =
+  process.getuid?.() === 0 ? false : 'needs root: it starts containers';
 
 /** First id of the test containers' user namespaces, outside every range that a node hands out by default. */
 export const ID_BASE = 0x6f000000;
@@ -38,9 +51,12 @@ export interface Sandbox {
 
 export async function makeSandbox(directory: string): Promise<Sandbox> {
   mkdirSync(directory, { recursive: true });
-  const holder = spawnProcess('unshare', ['--user', '--net', 'sh', '-c', 'echo ready; read _'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const holder = spawnProcess('unshare', ['--user', '--net', 'sh', '-c', 'echo ready; read _'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   await once(holder.stdout, 'data');
-  for (const map of ['uid_map', 'gid_map']) writeFileSync(`/proc/${holder.pid}/${map}`, `0 ${ID_BASE} 65536\n`);
+  for (const map of ['uid_map', 'gid_map'])
+    writeFileSync(`/proc/${holder.pid}/${map}`, `0 ${ID_BASE} 65536\n`);
   const pins = ['user', 'net'].map((kind) => {
     const pin = join(directory, kind);
     writeFileSync(pin, '');
@@ -61,11 +77,50 @@ export async function makeSandbox(directory: string): Promise<Sandbox> {
 
 /** A lowerdir with busybox under every name that the tests use. */
 export function makeBusyboxLayer(directory: string): string {
-  for (const name of ['bin', 'dev', 'proc', 'sys', 'tmp', 'etc', 'root']) mkdirSync(join(directory, name), { recursive: true });
+  for (const name of ['bin', 'dev', 'proc', 'sys', 'tmp', 'etc', 'root'])
+    mkdirSync(join(directory, name), { recursive: true });
   chmodSync(join(directory, 'tmp'), 0o1777);
   cpSync('/bin/busybox', join(directory, 'bin/busybox'));
   chmodSync(join(directory, 'bin/busybox'), 0o755);
-  for (const applet of ['sh', 'cat', 'ls', 'id', 'true', 'false', 'sleep', 'echo', 'stat', 'touch', 'seq', 'dd', 'mount', 'stty', 'tty', 'yes', 'head', 'kill', 'readlink', 'hostname', 'ulimit', 'mkdir', 'chown', 'rm', 'env', 'nproc', 'printf', 'usleep', 'chmod', 'wc', 'unshare', 'grep', 'pwd', 'sort', 'trap', 'ln', 'cp'])
+  for (const applet of [
+    'sh',
+    'cat',
+    'ls',
+    'id',
+    'true',
+    'false',
+    'sleep',
+    'echo',
+    'stat',
+    'touch',
+    'seq',
+    'dd',
+    'mount',
+    'stty',
+    'tty',
+    'yes',
+    'head',
+    'kill',
+    'readlink',
+    'hostname',
+    'ulimit',
+    'mkdir',
+    'chown',
+    'rm',
+    'env',
+    'nproc',
+    'printf',
+    'usleep',
+    'chmod',
+    'wc',
+    'unshare',
+    'grep',
+    'pwd',
+    'sort',
+    'trap',
+    'ln',
+    'cp',
+  ])
     if (!existsSync(join(directory, 'bin', applet))) symlinkSync('busybox', join(directory, 'bin', applet));
   writeFileSync(join(directory, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
   return directory;
@@ -73,12 +128,32 @@ export function makeBusyboxLayer(directory: string): string {
 
 export const KERNEL_MOUNTS: NonNullable<RuntimeSpec['mounts']> = [
   { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
-  { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
-  { destination: '/dev/pts', type: 'devpts', source: 'devpts', options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'] },
+  {
+    destination: '/dev',
+    type: 'tmpfs',
+    source: 'tmpfs',
+    options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'],
+  },
+  {
+    destination: '/dev/pts',
+    type: 'devpts',
+    source: 'devpts',
+    options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
+  },
   { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
-  { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: ['nosuid', 'noexec', 'nodev', 'relatime', 'ro'] },
+  {
+    destination: '/sys/fs/cgroup',
+    type: 'cgroup',
+    source: 'cgroup',
+    options: ['nosuid', 'noexec', 'nodev', 'relatime', 'ro'],
+  },
   { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
-  { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=1m'] },
+  {
+    destination: '/dev/shm',
+    type: 'tmpfs',
+    source: 'shm',
+    options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=1m'],
+  },
 ];
 
 export function processOf(args: readonly string[], more: Partial<RuntimeProcess> = {}): RuntimeProcess {
@@ -95,8 +170,14 @@ export function processOf(args: readonly string[], more: Partial<RuntimeProcess>
 }
 
 /** All eight namespaces, as a default container of the node has them. */
-export function specOf(args: readonly string[], more: Partial<RuntimeSpec> = {}, ofProcess: Partial<RuntimeProcess> = {}): RuntimeSpec {
-  const namespaces = (['user', 'network', 'pid', 'mount', 'ipc', 'uts', 'cgroup', 'time'] as const).map((type) => ({ type }));
+export function specOf(
+  args: readonly string[],
+  more: Partial<RuntimeSpec> = {},
+  ofProcess: Partial<RuntimeProcess> = {},
+): RuntimeSpec {
+  const namespaces = (['user', 'network', 'pid', 'mount', 'ipc', 'uts', 'cgroup', 'time'] as const).map(
+    (type) => ({ type }),
+  );
   return {
     ociVersion: '1.2.0',
     process: processOf(args, ofProcess),
@@ -104,7 +185,12 @@ export function specOf(args: readonly string[], more: Partial<RuntimeSpec> = {},
     hostname: 'box',
     mounts: KERNEL_MOUNTS,
     ...more,
-    linux: { namespaces, maskedPaths: ['/proc/interrupts', '/proc/fs', '/proc/not-there', '/sys/firmware'], readonlyPaths: ['/proc/sys', '/proc/bus'], ...more.linux },
+    linux: {
+      namespaces,
+      maskedPaths: ['/proc/interrupts', '/proc/fs', '/proc/not-there', '/sys/firmware'],
+      readonlyPaths: ['/proc/sys', '/proc/bus'],
+      ...more.linux,
+    },
   };
 }
 
@@ -183,7 +269,11 @@ export class SpawnerFixture {
     });
   }
 
-  request(id: string, spec: RuntimeSpec, more: Init<spawn.StartContainerRequest> = {}): spawn.StartContainerRequest {
+  request(
+    id: string,
+    spec: RuntimeSpec,
+    more: Init<spawn.StartContainerRequest> = {},
+  ): spawn.StartContainerRequest {
     this.#started.add(id);
     const init: Init<spawn.StartContainerRequest> = {
       containerId: id,
@@ -211,7 +301,11 @@ export class SpawnerFixture {
     const container = await this.start(spec, more);
     const exit = await container.main.exited;
     const lines = this.readLog(container.id);
-    const text = (stream: string): string => lines.filter((line) => line.stream === stream).map((line) => line.log).join('');
+    const text = (stream: string): string =>
+      lines
+        .filter((line) => line.stream === stream)
+        .map((line) => line.log)
+        .join('');
     return { id: container.id, container, exit, stdout: text('stdout'), stderr: text('stderr') };
   }
 
@@ -234,7 +328,10 @@ export class SpawnerFixture {
   }
 
   /** Attaches with these inputs after `open`, and gathers everything up to the exit. */
-  async attach(open: Init<spawn.AttachOpen>, inputs: AsyncIterable<Init<spawn.AttachInput>> | Iterable<Init<spawn.AttachInput>> = []) {
+  async attach(
+    open: Init<spawn.AttachOpen>,
+    inputs: AsyncIterable<Init<spawn.AttachInput>> | Iterable<Init<spawn.AttachInput>> = [],
+  ) {
     const stdout: Uint8Array[] = [];
     const stderr: Uint8Array[] = [];
     let exitCode: number | undefined;
@@ -243,7 +340,8 @@ export class SpawnerFixture {
       yield* inputs;
     }
     async function* decoded() {
-      for await (const input of all()) yield spawn.AttachInputCodec.decode(spawn.AttachInputCodec.encode(input));
+      for await (const input of all())
+        yield spawn.AttachInputCodec.decode(spawn.AttachInputCodec.encode(input));
     }
     for await (const output of attachProcess(this.spawner, decoded(), new AbortController().signal)) {
       if (output.stdout) stdout.push(output.stdout);
@@ -264,7 +362,9 @@ export class SpawnerFixture {
     for (const path of this.#cgroups) await removeCgroup(path);
     rmSync(this.directory, { recursive: true, force: true });
     const mountsAfter = readFileSync('/proc/self/mountinfo', 'utf8');
-    const left = mountsAfter.split('\n').filter((line) => line.includes(this.directory) && !this.#mountsBefore.includes(line));
+    const left = mountsAfter
+      .split('\n')
+      .filter((line) => line.includes(this.directory) && !this.#mountsBefore.includes(line));
     if (left.length > 0) throw new Error(`mounts are left behind: ${left.join(', ')}`);
   }
 }

@@ -12,6 +12,8 @@ const spawner = new Spawner({
 });
 await spawner.adopt();
 process.on('message', (bytes: Uint8Array) => {
-  void spawner.start(spawn.StartContainerRequestCodec.decode(bytes)).then(({ main }) => process.send?.({ pid: main.start.pid }));
+  void spawner
+    .start(spawn.StartContainerRequestCodec.decode(bytes))
+    .then(({ main }) => process.send?.({ pid: main.start.pid }));
 });
 process.send?.('ready');

@@ -1,13 +1,25 @@
 import type { RuntimeProcess, RuntimeSpec } from '@gantry/oci';
 import { GantryError, type Init, type spawn } from '@gantry/protocol';
 import type { Logger } from 'pino';
-import { compileContainer, planNamespaces, type ContainerInput, type Handle, type HostFacts } from './container-plan.js';
+import {
+  compileContainer,
+  planNamespaces,
+  type ContainerInput,
+  type Handle,
+  type HostFacts,
+} from './container-plan.js';
 import { compileExec } from './exec-plan.js';
 import { readBootId, readHostFacts } from './host.js';
 import { KeyedQueue } from './keyed-queue.js';
 import type { NativeSpawner } from './native.js';
 import { SpecRefusal } from './refusal.js';
-import { type AttemptRecord, type ExitRecord, type ProcessDirectory, RuntimeRecords, type StartRecord } from './runtime-records.js';
+import {
+  type AttemptRecord,
+  type ExitRecord,
+  type ProcessDirectory,
+  RuntimeRecords,
+  type StartRecord,
+} from './runtime-records.js';
 import { type CompiledSeccomp, SeccompCompiler } from './seccomp.js';
 import { ShimLauncher } from './shim-launcher.js';
 import { startError } from './start-failure.js';
@@ -39,7 +51,9 @@ export interface SpawnerOptions {
 /** Exited execs that a container remembers; a health check makes thousands. */
 const MOST_EXITED_EXECS = 64;
 
-function presentHandle(handle: { path: string; device: number; inode: number } | undefined): Handle | undefined {
+function presentHandle(
+  handle: { path: string; device: number; inode: number } | undefined,
+): Handle | undefined {
   return handle === undefined || handle.path === '' ? undefined : handle;
 }
 
@@ -50,7 +64,12 @@ function parseJson<T>(bytes: Uint8Array, what: string, operation: string, id: st
   } catch {
     // Told below.
   }
-  throw new GantryError({ code: 'invalid_argument', operation, object: id, message: `${what} of ${id} is not a JSON object` });
+  throw new GantryError({
+    code: 'invalid_argument',
+    operation,
+    object: id,
+    message: `${what} of ${id} is not a JSON object`,
+  });
 }
 
 /** Starts, knows and forgets containers. Holds nothing that `<run_dir>/containers` and the shims do not know better. */
@@ -75,7 +94,9 @@ export class Spawner {
 
   /** Takes up what an earlier life left: reconnects to shims, reads exit records, undoes starts that never came to be. */
   async adopt(): Promise<void> {
-    await Promise.all(this.#records.listContainers().map((id) => this.#queue.run(id, () => this.#adoptContainer(id))));
+    await Promise.all(
+      this.#records.listContainers().map((id) => this.#queue.run(id, () => this.#adoptContainer(id))),
+    );
   }
 
   list(): readonly Container[] {
@@ -138,7 +159,8 @@ export class Spawner {
           : known.main.exit === undefined
             ? `attempt ${known.attempt} of container ${id} is still running`
             : undefined;
-      if (reason !== undefined) throw new GantryError({ code: 'failed_precondition', operation, object: id, message: reason });
+      if (reason !== undefined)
+        throw new GantryError({ code: 'failed_precondition', operation, object: id, message: reason });
       known.main.leave();
     }
     const { plan, record } = this.#compile(request);
@@ -153,7 +175,10 @@ export class Spawner {
     }
     const { started, connection } = result;
     const start = directory.readStart() ?? { ...started, startTicks: 0n };
-    const main = SupervisedProcess.watch(this.#parts(directory, record, start, request.holdOutput), connection);
+    const main = SupervisedProcess.watch(
+      this.#parts(directory, record, start, request.holdOutput),
+      connection,
+    );
     const container: Container = { id, attempt, main, execs: new Map() };
     this.#containers.set(id, container);
     this.#announceExit(container, '', main);
@@ -165,7 +190,8 @@ export class Spawner {
     const { containerId: id, attempt, rootfs } = request;
     const spec = parseJson<RuntimeSpec>(request.runtimeSpecJson, 'runtime spec', operation, id);
     try {
-      const seccomp = spec.linux?.seccomp === undefined ? undefined : this.#compileSeccomp(spec.linux.seccomp);
+      const seccomp =
+        spec.linux?.seccomp === undefined ? undefined : this.#compileSeccomp(spec.linux.seccomp);
       const input: ContainerInput = {
         spec,
         lowerdirs: rootfs?.lowerdirs ?? [],
@@ -211,7 +237,13 @@ export class Spawner {
 
   #refusal(operation: string, id: string, error: unknown): unknown {
     if (!(error instanceof SpecRefusal) && !(error instanceof TypeError)) return error;
-    return new GantryError({ code: 'invalid_argument', operation, object: id, message: error.message, cause: error });
+    return new GantryError({
+      code: 'invalid_argument',
+      operation,
+      object: id,
+      message: error.message,
+      cause: error,
+    });
   }
 
   async #startExec(request: spawn.StartExecRequest): Promise<SupervisedProcess> {
@@ -246,14 +278,21 @@ export class Spawner {
     // No cgroups of its own: losing an exec's shim must not end the container.
     const record: AttemptRecord = { ...attempt, cgroups: [] };
     directory.prepare(record);
-    const result = await this.#launcher.launch(directory, plan, `${containerId.slice(0, 12)} exec ${execId.slice(0, 12)}`);
+    const result = await this.#launcher.launch(
+      directory,
+      plan,
+      `${containerId.slice(0, 12)} exec ${execId.slice(0, 12)}`,
+    );
     if (!result.ok) {
       directory.remove();
       throw startError(operation, execId, result.failure);
     }
     const { started, connection } = result;
     const start = directory.readStart() ?? { ...started, startTicks: 0n };
-    const exec = SupervisedProcess.watch(this.#parts(directory, record, start, request.holdOutput), connection);
+    const exec = SupervisedProcess.watch(
+      this.#parts(directory, record, start, request.holdOutput),
+      connection,
+    );
     container.execs.set(execId, exec);
     this.#announceExit(container, execId, exec);
     this.#pruneExecs(container);
@@ -264,9 +303,19 @@ export class Spawner {
   running(id: string, operation: string): Container {
     const container = this.#containers.get(id);
     if (container === undefined)
-      throw new GantryError({ code: 'not_found', operation, object: id, message: `container ${id} is not known` });
+      throw new GantryError({
+        code: 'not_found',
+        operation,
+        object: id,
+        message: `container ${id} is not known`,
+      });
     if (container.main.exit !== undefined)
-      throw new GantryError({ code: 'failed_precondition', operation, object: id, message: `container ${id} is not running` });
+      throw new GantryError({
+        code: 'failed_precondition',
+        operation,
+        object: id,
+        message: `container ${id} is not running`,
+      });
     return container;
   }
 
@@ -302,7 +351,10 @@ export class Spawner {
       container.execs.set(execId, exec);
       this.#announceExit(container, execId, exec);
     }
-    this.#options.logger.info({ container: id, pid: found.start.pid, running: found.exit === undefined }, 'container adopted');
+    this.#options.logger.info(
+      { container: id, pid: found.start.pid, running: found.exit === undefined },
+      'container adopted',
+    );
   }
 
   async #adoptProcess(directory: ProcessDirectory): Promise<SupervisedProcess | undefined> {

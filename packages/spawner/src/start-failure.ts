@@ -39,7 +39,8 @@ function codeOf({ stage, errno }: StartFailure): ErrorCode {
   const name = ERRNO_NAMES.get(errno);
   // `not_found` and `permission_denied` are for the command alone: exit codes 127 and 126 are told by them.
   if (stage === 'execute') return name === 'ENOENT' || name === 'ENOTDIR' ? 'not_found' : 'permission_denied';
-  if (name === 'ENOMEM' || name === 'EAGAIN' || name === 'ENOSPC' || name === 'ECHILD') return 'resource_exhausted';
+  if (name === 'ENOMEM' || name === 'EAGAIN' || name === 'ENOSPC' || name === 'ECHILD')
+    return 'resource_exhausted';
   if (stage.startsWith('open ') || name === 'ESTALE' || name === 'ESRCH') return 'failed_precondition';
   if (name === 'EBADMSG') return 'internal';
   return 'invalid_argument';
@@ -57,5 +58,10 @@ export function startError(operation: string, id: string, failure: StartFailure)
     return new GantryError({ code, operation, object: failure.path, message });
   }
   const about = failure.path === '' ? '' : ` ${failure.path}`;
-  return new GantryError({ code, operation, object: id, message: `cannot ${failure.stage}${about}: ${reason}` });
+  return new GantryError({
+    code,
+    operation,
+    object: id,
+    message: `cannot ${failure.stage}${about}: ${reason}`,
+  });
 }

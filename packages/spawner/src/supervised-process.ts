@@ -83,7 +83,9 @@ export class SupervisedProcess {
 
   /** False when the process is gone. */
   signal(signal: number): boolean {
-    return this.#exit === undefined && this.#native.signalProcess(this.start.pid, this.start.startTicks, signal);
+    return (
+      this.#exit === undefined && this.#native.signalProcess(this.start.pid, this.start.startTicks, signal)
+    );
   }
 
   /** Stops watching; the process and its shim go on. */

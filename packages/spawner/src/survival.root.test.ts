@@ -7,7 +7,15 @@ import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { isGantryError, spawn } from '@gantry/protocol';
-import { eventually, newId, processesOf, processOf, skipUnlessRoot, SpawnerFixture, specOf } from './spawner-fixture.js';
+import {
+  eventually,
+  newId,
+  processesOf,
+  processOf,
+  skipUnlessRoot,
+  SpawnerFixture,
+  specOf,
+} from './spawner-fixture.js';
 
 const options = { skip: skipUnlessRoot };
 const counting = 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); echo $i; usleep 2000; done';
@@ -39,70 +47,94 @@ function numbersLogged(id: string): number[] {
   return fixture.readLog(id).map(({ log }) => Number(log));
 }
 
-test('a killed spawner costs a container nothing: same pid, no gap in its output, its exit known', options, async () => {
-  const victim = await startVictim();
-  const ids = [newId(), newId()] as const;
-  const [counter, ending] = [fixture.request(ids[0], specOf(['sh', '-c', counting])), fixture.request(ids[1], specOf(['sh', '-c', 'sleep 0.5; exit 23']))];
-  const pids: number[] = [];
-  for (const request of [counter, ending]) {
-    victim.send(spawn.StartContainerRequestCodec.encode(request));
-    const [answer] = (await once(victim, 'message')) as [{ pid: number }];
-    pids.push(answer.pid);
-  }
-  await kill(victim);
-  const before = numbersLogged(ids[0]).length;
-  await delay(700);
-  await fixture.restart();
-  const adopted = fixture.spawner.find(ids[0]);
-  assert.equal(adopted?.main.start.pid, pids[0]);
-  assert.equal(adopted?.main.exit, undefined);
-  const ended = fixture.spawner.find(ids[1])?.main.exit;
-  assert.deepEqual([ended?.exitCode, ended?.lost], [23, false]);
-  await eventually('the missed exit is told', () => fixture.exits.some(({ containerId, exit }) => containerId === ids[1] && exit.exitCode === 23));
-  adopted?.main.signal(9);
-  assert.equal((await adopted?.main.exited)?.signal, 9);
-  const numbers = numbersLogged(ids[0]);
-  assert.ok(numbers.length > before + 50, 'it went on while there was no spawner');
-  numbers.forEach((number, index) => assert.equal(number, index + 1));
-});
-
-test('execs and attached clients work after an adoption, and a retried start never runs twice', options, async () => {
-  const request = fixture.request(newId(), specOf(['sh', '-c', 'echo run >> /runs; sleep 60']));
-  const first = await fixture.spawner.start(request);
-  const { exec } = await fixture.exec(request.containerId, processOf(['sleep', '60']));
-  await fixture.restart();
-  const again = await fixture.spawner.start(request);
-  assert.equal(again.main.start.pid, first.main.start.pid);
-  assert.equal([...again.execs.values()][0]?.start.pid, exec.start.pid);
-  const { execId } = await fixture.exec(request.containerId, processOf(['cat', '/runs']), { holdOutput: true });
-  assert.equal((await fixture.attach({ containerId: request.containerId, execId })).stdout, 'run\n');
-  await assert.rejects(fixture.spawner.start({ ...request, attempt: 2 }), (error) => isGantryError(error, 'failed_precondition'));
-  again.main.signal(9);
-  await again.main.exited;
-  const second = await fixture.spawner.start({ ...request, attempt: 2 });
-  assert.equal(second.attempt, 2);
-  await assert.rejects(fixture.spawner.start(request), (error) => isGantryError(error, 'failed_precondition') && /older/.test(error.message));
-});
-
-test('a spawner killed at any moment of a start leaves one container or none, never a second and never a remnant', options, async () => {
-  for (let round = 0; round < 12; round++) {
+test(
+  'a killed spawner costs a container nothing: same pid, no gap in its output, its exit known',
+  options,
+  async () => {
     const victim = await startVictim();
-    const request = fixture.request(newId(), specOf(['sleep', '60']));
-    victim.send(spawn.StartContainerRequestCodec.encode(request));
-    await delay(round);
+    const ids = [newId(), newId()] as const;
+    const [counter, ending] = [
+      fixture.request(ids[0], specOf(['sh', '-c', counting])),
+      fixture.request(ids[1], specOf(['sh', '-c', 'sleep 0.5; exit 23'])),
+    ];
+    const pids: number[] = [];
+    for (const request of [counter, ending]) {
+      victim.send(spawn.StartContainerRequestCodec.encode(request));
+      const [answer] = (await once(victim, 'message')) as [{ pid: number }];
+      pids.push(answer.pid);
+    }
     await kill(victim);
+    const before = numbersLogged(ids[0]).length;
+    await delay(700);
     await fixture.restart();
-    const found = fixture.spawner.find(request.containerId);
-    const container = await fixture.spawner.start(request);
-    if (found !== undefined) assert.equal(container.main.start.pid, found.main.start.pid);
-    const shims = processesOf(request.containerId);
-    assert.deepEqual(shims, [container.main.start.shimPid], `round ${round}`);
-    container.main.signal(9);
-    await container.main.exited;
-    await fixture.spawner.forget(request.containerId);
-    await eventually('the shim is gone', () => processesOf(request.containerId).length === 0);
-  }
-});
+    const adopted = fixture.spawner.find(ids[0]);
+    assert.equal(adopted?.main.start.pid, pids[0]);
+    assert.equal(adopted?.main.exit, undefined);
+    const ended = fixture.spawner.find(ids[1])?.main.exit;
+    assert.deepEqual([ended?.exitCode, ended?.lost], [23, false]);
+    await eventually('the missed exit is told', () =>
+      fixture.exits.some(({ containerId, exit }) => containerId === ids[1] && exit.exitCode === 23),
+    );
+    adopted?.main.signal(9);
+    assert.equal((await adopted?.main.exited)?.signal, 9);
+    const numbers = numbersLogged(ids[0]);
+    assert.ok(numbers.length > before + 50, 'it went on while there was no spawner');
+    numbers.forEach((number, index) => assert.equal(number, index + 1));
+  },
+);
+
+test(
+  'execs and attached clients work after an adoption, and a retried start never runs twice',
+  options,
+  async () => {
+    const request = fixture.request(newId(), specOf(['sh', '-c', 'echo run >> /runs; sleep 60']));
+    const first = await fixture.spawner.start(request);
+    const { exec } = await fixture.exec(request.containerId, processOf(['sleep', '60']));
+    await fixture.restart();
+    const again = await fixture.spawner.start(request);
+    assert.equal(again.main.start.pid, first.main.start.pid);
+    assert.equal([...again.execs.values()][0]?.start.pid, exec.start.pid);
+    const { execId } = await fixture.exec(request.containerId, processOf(['cat', '/runs']), {
+      holdOutput: true,
+    });
+    assert.equal((await fixture.attach({ containerId: request.containerId, execId })).stdout, 'run\n');
+    await assert.rejects(fixture.spawner.start({ ...request, attempt: 2 }), (error) =>
+      isGantryError(error, 'failed_precondition'),
+    );
+    again.main.signal(9);
+    await again.main.exited;
+    const second = await fixture.spawner.start({ ...request, attempt: 2 });
+    assert.equal(second.attempt, 2);
+    await assert.rejects(
+      fixture.spawner.start(request),
+      (error) => isGantryError(error, 'failed_precondition') && /older/.test(error.message),
+    );
+  },
+);
+
+test(
+  'a spawner killed at any moment of a start leaves one container or none, never a second and never a remnant',
+  options,
+  async () => {
+    for (let round = 0; round < 12; round++) {
+      const victim = await startVictim();
+      const request = fixture.request(newId(), specOf(['sleep', '60']));
+      victim.send(spawn.StartContainerRequestCodec.encode(request));
+      await delay(round);
+      await kill(victim);
+      await fixture.restart();
+      const found = fixture.spawner.find(request.containerId);
+      const container = await fixture.spawner.start(request);
+      if (found !== undefined) assert.equal(container.main.start.pid, found.main.start.pid);
+      const shims = processesOf(request.containerId);
+      assert.deepEqual(shims, [container.main.start.shimPid], `round ${round}`);
+      container.main.signal(9);
+      await container.main.exited;
+      await fixture.spawner.forget(request.containerId);
+      await eventually('the shim is gone', () => processesOf(request.containerId).length === 0);
+    }
+  },
+);
 
 test('a killed shim takes its container along, and the exit is reported as lost', options, async () => {
   const { id, main } = await fixture.start(specOf(['sh', '-c', 'sleep 60 & sleep 60']));
@@ -110,7 +142,9 @@ test('a killed shim takes its container along, and the exit is reported as lost'
   const exit = await main.exited;
   assert.deepEqual([exit.lost, exit.exitCode], [true, 137]);
   await eventually('the container is dead', () => !isAlive(main.start.pid));
-  await eventually('the exit is told', () => fixture.exits.some(({ containerId, exit: told }) => containerId === id && told.lost));
+  await eventually('the exit is told', () =>
+    fixture.exits.some(({ containerId, exit: told }) => containerId === id && told.lost),
+  );
   await fixture.restart();
   assert.equal(fixture.spawner.find(id)?.main.exit?.lost, true, 'the next life knows it as well');
 });
@@ -126,7 +160,8 @@ test('a shim killed while there is no spawner is found out by the next one', opt
 
 test('the shim shrugs off the signals of terminals and service managers', options, async () => {
   const { main } = await fixture.start(specOf(['sleep', '60']));
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGPIPE', 'SIGQUIT', 'SIGTSTP'] as const) process.kill(main.start.shimPid, signal);
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGPIPE', 'SIGQUIT', 'SIGTSTP'] as const)
+    process.kill(main.start.shimPid, signal);
   await delay(50);
   assert.ok(isAlive(main.start.shimPid));
   main.signal(9);
@@ -136,7 +171,10 @@ test('the shim shrugs off the signals of terminals and service managers', option
 test('records of another boot and torn ones are swept', options, async () => {
   const [old, torn] = [newId(), newId()];
   for (const id of [old, torn]) mkdirSync(join(fixture.runDirectory, 'containers', id), { recursive: true });
-  writeFileSync(join(fixture.runDirectory, 'containers', old, 'attempt.json'), JSON.stringify({ version: 1, attempt: 1, boot_id: 'another', cgroups: [] }));
+  writeFileSync(
+    join(fixture.runDirectory, 'containers', old, 'attempt.json'),
+    JSON.stringify({ version: 1, attempt: 1, boot_id: 'another', cgroups: [] }),
+  );
   writeFileSync(join(fixture.runDirectory, 'containers', torn, 'attempt.json'), '{"vers');
   await fixture.restart();
   const left = readdirSync(join(fixture.runDirectory, 'containers'));
@@ -163,5 +201,8 @@ test('fifty containers started eight at a time all run and all end', options, as
         exits.push((await (await fixture.spawner.start(request)).main.exited).exitCode);
     }),
   );
-  assert.deepEqual(exits, Array.from({ length: 50 }, () => 5));
+  assert.deepEqual(
+    exits,
+    Array.from({ length: 50 }, () => 5),
+  );
 });
