@@ -11,7 +11,6 @@ import {
 } from '@gantry/protocol';
 import {
   ErrorCode as NatsErrorCode,
-  Events,
   NatsError,
   RequestStrategy,
   connect,
@@ -21,6 +20,7 @@ import {
 } from 'nats';
 import { nodeServices } from './access.js';
 import type { BusMetrics } from './bus-metrics.js';
+import { ConnectionWatch } from './connection-watch.js';
 import { StreamEnd } from './stream-end.js';
 import { eventSubject, inboxPrefix, methodSubject } from './subjects.js';
 
@@ -82,15 +82,15 @@ export class Bus {
   /** For the harness, which registers the handlers. */
   readonly connection: NatsConnection;
   readonly #metrics: BusMetrics;
-  readonly #reconnectListeners = new Set<() => void>();
-  readonly #lossListeners = new Set<() => void>();
+  readonly #watch: ConnectionWatch;
 
   private constructor(options: BusOptions, connection: NatsConnection) {
     this.nodeId = options.nodeId;
     this.name = options.name;
     this.connection = connection;
     this.#metrics = options.metrics;
-    void this.#watchStatus();
+    this.#watch = new ConnectionWatch(connection);
+    this.#watch.onReconnect(() => this.#metrics.reconnects.inc());
   }
 
   /** Connects, waiting for nats-server to come up for as long as it takes; reconnects for ever afterwards. */
@@ -150,14 +150,13 @@ export class Bus {
       const left = deadlineMs - elapsed;
       if (left <= 0) throw this.#deadline(method, deadlineMs);
       try {
-        // The client forgets what is published while it is disconnected.
-        await this.#whenConnected(left, signal, method, deadlineMs);
+        await this.#connected(method, left, signal);
         const sent = headers();
         sent.set(headerNames.requestId, requestId);
         sent.set(headerNames.deadlineMs, String(Math.ceil(left)));
         sent.set(headerNames.caller, this.name);
         const pending = this.connection.request(subject, body, { timeout: left, headers: sent });
-        const reply = await this.#unlessLost(
+        const reply = await this.#watch.unlessLost(
           signal === undefined ? pending : abortable(pending, signal, method.name),
         );
         if (reply === undefined) continue;
@@ -184,7 +183,7 @@ export class Bus {
         inboxPrefix: inboxPrefix(this.name),
         operation: method.name,
       });
-      await this.#whenConnected(defaultDeadlineMs, signal, method, defaultDeadlineMs);
+      await this.#connected(method, defaultDeadlineMs, signal);
       const sent = headers();
       sent.set(headerNames.requestId, requestId);
       sent.set(headerNames.caller, this.name);
@@ -219,45 +218,22 @@ export class Bus {
       end.fail(this.#deadline(method, defaultDeadlineMs));
     }, defaultDeadlineMs);
     const lost = (): void => end.fail(this.#absent(method, undefined));
-    this.#lossListeners.add(lost);
+    const stopListening = this.#watch.onLoss(lost);
     try {
       await end.accepted;
     } finally {
       clearTimeout(timer);
-      this.#lossListeners.delete(lost);
+      stopListening();
     }
   }
 
-  /** Waits until the connection stands. */
-  async #whenConnected<Request, Response>(
+  /** The client forgets what is published while it is disconnected: nothing is sent before the connection stands. */
+  async #connected<Request, Response>(
+    method: Method<Request, Response>,
     timeoutMs: number,
     signal: AbortSignal | undefined,
-    method: Method<Request, Response>,
-    deadlineMs: number,
   ): Promise<void> {
-    if (this.#connected) return;
-    let stopListening: () => void = () => undefined;
-    const back = new Promise<true>((resolve) => (stopListening = this.onReconnect(() => resolve(true))));
-    const timer = new AbortController();
-    const abort = signal === undefined ? timer.signal : AbortSignal.any([signal, timer.signal]);
-    const late = sleep(timeoutMs, false as const, { signal: abort }).catch(() => false as const);
-    const connected = await Promise.race([back, late]);
-    stopListening();
-    timer.abort();
-    if (!connected) throw this.#deadline(method, deadlineMs);
-  }
-
-  /** The answer, or undefined when the connection is lost first: whether it arrived is then unknown. */
-  async #unlessLost<T>(pending: Promise<T>): Promise<T | undefined> {
-    let lost: () => void = () => undefined;
-    const loss = new Promise<undefined>((resolve) => (lost = () => resolve(undefined)));
-    this.#lossListeners.add(lost);
-    pending.catch(() => undefined);
-    try {
-      return await Promise.race([pending, loss]);
-    } finally {
-      this.#lossListeners.delete(lost);
-    }
+    if (!(await this.#watch.untilConnected(timeoutMs, signal))) throw this.#deadline(method, timeoutMs);
   }
 
   /** Publishes an event of this node: a hint, never the truth. */
@@ -281,8 +257,7 @@ export class Bus {
 
   /** Calls back after every lost and regained connection: list the truth again. */
   onReconnect(listener: () => void): () => void {
-    this.#reconnectListeners.add(listener);
-    return () => this.#reconnectListeners.delete(listener);
+    return this.#watch.onReconnect(listener);
   }
 
   /** Every service of the node that answers: returns once all have, or after a second. */
@@ -300,31 +275,15 @@ export class Bus {
 
   /** True while connected to nats-server. */
   get connected(): boolean {
-    return !this.connection.isClosed() && this.#connected;
+    return !this.connection.isClosed() && this.#watch.connected;
   }
 
   /** Sends what is buffered and closes; bounded to 2 s when nats-server is away. */
   async close(): Promise<void> {
     if (this.connection.isClosed()) return;
-    const drained = this.#connected ? this.connection.drain() : Promise.resolve();
+    const drained = this.#watch.connected ? this.connection.drain() : Promise.resolve();
     await Promise.race([drained.catch(() => undefined), sleep(2_000, undefined, { ref: false })]);
     if (!this.connection.isClosed()) await this.connection.close();
-  }
-
-  #connected = true;
-
-  async #watchStatus(): Promise<void> {
-    for await (const status of this.connection.status()) {
-      if (status.type === Events.Disconnect) {
-        this.#connected = false;
-        for (const lost of [...this.#lossListeners]) lost();
-      }
-      if (status.type === Events.Reconnect) {
-        this.#connected = true;
-        this.#metrics.reconnects.inc();
-        for (const listener of this.#reconnectListeners) listener();
-      }
-    }
   }
 
   #translate<Request, Response>(

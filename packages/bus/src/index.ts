@@ -15,5 +15,12 @@ export {
   type ServiceKit,
   type ServiceParts,
 } from './service-harness.js';
-export { busUsers, nodeServices, permissionsFor, type BusUser, type NodeService, type Permissions } from './access.js';
+export {
+  busUsers,
+  nodeServices,
+  permissionsFor,
+  type BusUser,
+  type NodeService,
+  type Permissions,
+} from './access.js';
 export { eventSubject, inboxPrefix, methodSubject, serviceSubjects } from './subjects.js';
