@@ -1,10 +1,12 @@
 #!/bin/sh
-# Builds the addon into <root>/build/native/image-store.node; does nothing when it is newer than its sources.
+# Builds the addon into <root>/build/native/image-store.node, or into GANTRY_NATIVE_DIR; does nothing when it is newer than
+# its sources. GANTRY_NATIVE_FLAGS adds flags, for instance -fsanitize=address.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
-out="$root/build/native/image-store.node"
-mkdir -p "$root/build/native"
+directory="${GANTRY_NATIVE_DIR:-$root/build/native}"
+out="$directory/image-store.node"
+mkdir -p "$directory"
 if [ -f "$out" ] && [ -z "$(find "$here" "$root/packages/native-support/include" -type f -newer "$out")" ]; then
   exit 0
 fi

@@ -13,6 +13,8 @@ import {
 } from './state-files.js';
 import { isMissing, storageError } from './storage-error.js';
 
+const maxRecent = 32;
+
 /** Content by digest: `blobs/sha256/<hex>`. What has its name there has been verified and synced. */
 export class BlobStore {
   /** Who needs which blob; what nobody holds may be collected. */
@@ -21,6 +23,8 @@ export class BlobStore {
   readonly #incoming: string;
   readonly #sizes = new Map<Digest, number>();
   readonly #queue = new KeyedQueue();
+  /** Configurations of images that containers are made from, so that a start need not read them. */
+  readonly #recent = new Map<Digest, Buffer>();
 
   private constructor(root: string) {
     this.#directory = join(root, 'sha256');
@@ -61,8 +65,18 @@ export class BlobStore {
     return join(this.#directory, hexOf(digest));
   }
 
-  /** The content of a small blob, verified again. Throws `data_loss` when it rotted. */
+  /** The content of a small blob, verified when it was read. Throws `data_loss` when it rotted. */
   async read(digest: Digest): Promise<Buffer> {
+    const recent = this.#recent.get(digest);
+    if (recent !== undefined && this.has(digest)) return recent;
+    const content = await this.#readVerified(digest);
+    const [oldest] = this.#recent.keys();
+    if (oldest !== undefined && this.#recent.size >= maxRecent) this.#recent.delete(oldest);
+    this.#recent.set(digest, content);
+    return content;
+  }
+
+  async #readVerified(digest: Digest): Promise<Buffer> {
     const path = this.pathOf(digest);
     let content: Buffer;
     try {
@@ -119,6 +133,7 @@ export class BlobStore {
       const size = this.#sizes.get(digest);
       if (size === undefined || this.holds.count(digest) > 0) return 0;
       this.#sizes.delete(digest);
+      this.#recent.delete(digest);
       try {
         await unlink(this.pathOf(digest));
       } catch (error) {

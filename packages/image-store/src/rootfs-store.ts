@@ -35,6 +35,8 @@ export class RootfsStore {
   readonly #directory: string;
   readonly #layers: LayerStore;
   readonly #records = new Map<string, RootfsRecord>();
+  /** Containers whose directories are there. */
+  readonly #made = new Set<string>();
   readonly #queue = new KeyedQueue();
 
   private constructor(directory: string, layers: LayerStore) {
@@ -51,7 +53,10 @@ export class RootfsStore {
       if (name === '.empty') continue;
       const record = name.startsWith('.') ? undefined : await readRecord(join(directory, name), name);
       if (record === undefined) await removePath(join(directory, name));
-      else store.#keep(record);
+      else {
+        store.#keep(record);
+        store.#made.add(record.containerId);
+      }
     }
     return store;
   }
@@ -149,18 +154,17 @@ export class RootfsStore {
 
   async #makeWritable(record: RootfsRecord, topLayer: string): Promise<common.KernelHandle> {
     const path = join(this.#directory, record.containerId);
-    const writable = join(path, 'writable');
-    const present = await lstat(writable).catch((error: unknown) => {
-      if (isMissing(error)) return undefined;
-      throw error;
-    });
-    if (present !== undefined) return { path: writable, device: present.dev, inode: present.ino };
     const temporary = join(this.#directory, `.${temporaryName()}`);
+    const writable = join(path, 'writable');
+    // What the container writes is never made twice: only the first preparation finds nothing.
+    const present = this.#made.has(record.containerId) ? await lstat(writable) : undefined;
+    if (present !== undefined) return { path: writable, device: present.dev, inode: present.ino };
     try {
       await mkdir(join(temporary, 'writable', 'work'), { recursive: true, mode: 0o700 });
       const upper = join(temporary, 'writable', 'upper');
-      const [top] = await Promise.all([
+      const [top, made] = await Promise.all([
         lstat(topLayer),
+        lstat(join(temporary, 'writable')),
         mkdir(upper, { mode: 0o700 }),
         writeFile(join(temporary, 'rootfs.json'), JSON.stringify(record), { mode: 0o600 }),
       ]);
@@ -168,12 +172,12 @@ export class RootfsStore {
       if (top.uid !== 0 || top.gid !== 0) await chown(upper, top.uid, top.gid);
       await chmod(upper, top.mode & 0o7777);
       await rename(temporary, path);
+      this.#made.add(record.containerId);
+      return { path: writable, device: made.dev, inode: made.ino };
     } catch (error) {
       await removePath(temporary).catch(() => undefined);
       throw error;
     }
-    const made = await lstat(writable);
-    return { path: writable, device: made.dev, inode: made.ino };
   }
 
   /** Removes the container's directories and its hold. Nothing to remove is fine. */
@@ -241,6 +245,7 @@ export class RootfsStore {
     const record = this.#records.get(containerId);
     if (record === undefined) return;
     this.#records.delete(containerId);
+    this.#made.delete(containerId);
     this.#layers.holds.release(record.chainIds);
   }
 }
