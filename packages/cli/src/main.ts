@@ -1,6 +1,6 @@
 import { enableCompileCache } from 'node:module';
 import { dirname } from 'node:path';
-import { endWhenNobodyReads } from './output/print.js';
+import { endWhenNobodyReads, finishWriting } from './output/print.js';
 import { version } from './version.js';
 
 /** The most asked of all questions needs nothing but the answer. */
@@ -23,8 +23,10 @@ async function main(): Promise<void> {
   keepCompiledCode();
   endWhenNobodyReads();
   const { runCommandLine } = await import('./program.js');
+  const code = await runCommandLine(words, process.env);
+  await finishWriting();
   // Input that nobody will read, or a connection of no more use, must not keep the command alive.
-  process.exit(await runCommandLine(words, process.env));
+  process.exit(code);
 }
 
 void main();

@@ -13,6 +13,13 @@ export async function writeBytes(stream: NodeJS.WriteStream, bytes: Uint8Array):
   await new Promise<void>((resolve) => stream.once('drain', resolve));
 }
 
+/** Waits until the reader has all that was written: process.exit() would throw the rest away. */
+export async function finishWriting(): Promise<void> {
+  for (const stream of [process.stdout, process.stderr]) {
+    if (stream.writableLength > 0) await new Promise<void>((resolve) => stream.write('', () => resolve()));
+  }
+}
+
 /** A reader that has left (`gantry logs x | head`) ends the command as SIGPIPE ends others, without a word. */
 export function endWhenNobodyReads(): void {
   for (const stream of [process.stdout, process.stderr])
