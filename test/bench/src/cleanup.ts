@@ -34,19 +34,27 @@ export class Cleanup {
 /** Runs the work; afterwards, and on Ctrl-C, SIGTERM or SIGHUP too, everything it deferred is undone. */
 export async function withCleanup<T>(work: (cleanup: Cleanup) => Promise<T>): Promise<T> {
   const cleanup = new Cleanup();
+  const endWith = (code: number): void => {
+    cleanup.run().then(
+      () => process.exit(code),
+      (error: unknown) => {
+        console.error(error);
+        process.exit(code);
+      },
+    );
+  };
   const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
   for (const [signal, code] of Object.entries(signals)) {
     process.on(signal, () => {
       if (!cleanup.hasBegun) process.stderr.write(`\n${signal}: taking everything back\n`);
-      cleanup.run().then(
-        () => process.exit(code),
-        (error: unknown) => {
-          console.error(error);
-          process.exit(code);
-        },
-      );
+      endWith(code);
     });
   }
+  // Nobody reads on (EPIPE), say: no reason to leave a node behind.
+  process.on('uncaughtException', (error) => {
+    if (!cleanup.hasBegun) process.stderr.write(`${String(error.stack)}\n`);
+    endWith(1);
+  });
   try {
     return await work(cleanup);
   } finally {

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmdirSync, statSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually, mustRun, runCommand } from '@gantry/test-harness';
 import type { Cleanup } from './cleanup.js';
@@ -31,9 +31,22 @@ async function sweepDead(): Promise<void> {
   for (const name of readdirSync(parent)) {
     const pid = name.startsWith(prefix) ? Number(name.slice(prefix.length)) : Number.NaN;
     if (!Number.isInteger(pid) || statSync(`/proc/${pid}`, { throwIfNoEntry: false }) !== undefined) continue;
+    killProcessesOf(join(parent, name));
     await runCommand('umount', ['-l', join(parent, name)]);
     rmdirSync(join(parent, name));
     await removeCgroups(name);
+  }
+}
+
+/** What a dead run left running has its directory among its words. */
+function killProcessesOf(directory: string): void {
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`${directory}/`))
+        process.kill(Number(pid), 'SIGKILL');
+    } catch {
+      // gone already
+    }
   }
 }
 
