@@ -1,5 +1,6 @@
 import { cgroup, type cgroup as cgroups, type common, type spawn } from '@gantry/protocol';
-import { Container, observedExit, type ContainerSurroundings } from './container.js';
+import { observedExit } from './container-holdings.js';
+import { Container, type ContainerSurroundings } from './container.js';
 import type { AgentContext } from './context.js';
 import { createContainer, type CreateRequest } from './create-container.js';
 import { Execs } from './execs.js';

@@ -1,41 +1,21 @@
-import { cgroup, image, isGantryError, network, spawn } from '@gantry/protocol';
-import { signalName } from '@gantry/oci';
+import { isGantryError } from '@gantry/protocol';
 import { Actor } from './actor.js';
+import { ContainerHoldings } from './container-holdings.js';
 import type { AgentContext } from './context.js';
 import type { ObservedExit } from './decide.js';
 import type { HealthMonitor } from './health.js';
-import { isActive, transition, type Lifecycle, type LifecycleEvent } from './lifecycle.js';
-import type { ContainerRecord } from './record.js';
+import { isActive, transition, type Lifecycle, type LifecycleEvent, type StateName } from './lifecycle.js';
+import { shortId, type ContainerRecord } from './record.js';
 import { reasonOf, refusal } from './refuse.js';
-import {
-  forgetProcess,
-  releaseAttempt,
-  startAttempt,
-  type StartOptions,
-  type TerminalSize,
-} from './start-attempt.js';
+import { startAttempt, type StartOptions, type TerminalSize } from './start-attempt.js';
+import { stopProcess, type StopWish } from './stop-process.js';
+import { Waiters, type ContainerEnd, type WaitCondition } from './waiters.js';
 
 const SIGKILL = 9;
-const KILL_WAIT_MS = 10_000;
-/** How often a waiting stop asks the spawner itself, in case the event was lost. */
-const ASK_INTERVAL_MS = 1000;
-
-/** What ends a wait. */
-export interface ContainerEnd {
-  readonly exitCode: number;
-  readonly error: string;
-}
-
-export type WaitCondition = 'not-running' | 'next-exit' | 'removed';
-
-interface Waiter {
-  readonly condition: WaitCondition;
-  readonly resolve: (end: ContainerEnd) => void;
-}
 
 /** What a container needs of those around it. */
 export interface ContainerSurroundings {
-  readonly start: Omit<StartOptions, 'holdOutput' | 'terminalSize' | 'recorded'>;
+  readonly start: Pick<StartOptions, 'users' | 'shimCgroups'>;
   /** The record is gone: forget the container. */
   readonly removed: (container: Container) => void;
   readonly monitor: (container: Container) => HealthMonitor | undefined;
@@ -50,6 +30,7 @@ export interface ContainerSurroundings {
 export class Container {
   readonly id: string;
   readonly actor = new Actor();
+  readonly holdings: ContainerHoldings;
   health: HealthMonitor | undefined;
   /** Clients that wait for the next start to attach. */
   pendingAttachments = 0;
@@ -58,13 +39,16 @@ export class Container {
   readonly #context: AgentContext;
   readonly #around: ContainerSurroundings;
   #record: ContainerRecord;
-  #waiters: Waiter[] = [];
+  readonly #waiters = new Waiters();
   #restartTimer: NodeJS.Timeout | undefined;
   #oomAttempt = 0;
   #stopping: Promise<void> | undefined;
+  #gone = false;
+  readonly #startListeners = new Set<() => void>();
 
   constructor(context: AgentContext, record: ContainerRecord, around: ContainerSurroundings) {
     this.id = record.id;
+    this.holdings = new ContainerHoldings(context, record.id);
     this.#context = context;
     this.#record = record;
     this.#around = around;
@@ -151,64 +135,53 @@ export class Container {
   async startNow(automatic: boolean): Promise<void> {
     this.#clearRestart();
     const begun = performance.now();
-    const { joinContainerId } = this.#record;
+    const { joinContainerId, name } = this.#record;
     if (joinContainerId !== '' && this.#around.find(joinContainerId)?.running !== true)
-      throw refusal(
-        'failed_precondition',
-        'StartContainer',
-        this.id,
-        `the container whose network ${this.#record.name} shares is not running`,
-      );
+      throw this.#refusal('StartContainer', `the container whose network ${name} shares is not running`);
     if (!this.#transit({ type: 'start', bootId: this.#context.bootId, automatic })) return;
     const recorded = this.#record.policy.name === 'no' ? Promise.resolve(this.update({})) : this.#sync();
     await this.#makeRun(recorded, begun);
   }
 
-  /** Makes the recorded attempt run: at a start, or to finish one that was cut short. */
+  /** Makes the recorded attempt run: to finish a start that was cut short. */
   async finishStartNow(): Promise<void> {
     if (this.life.starting) await this.#makeRun(Promise.resolve(), performance.now());
   }
 
   async #makeRun(recorded: Promise<void>, begun: number): Promise<void> {
     const { attempt } = this.life;
+    this.holdings.beginAttempt();
+    const observe = (outcome: string): void =>
+      this.#context.metrics.startSeconds.observe({ outcome }, (performance.now() - begun) / 1000);
     try {
       const started = await startAttempt(this.#context, this.#record, {
         ...this.#around.start,
+        rootfs: this.holdings.rootfs,
         holdOutput: this.pendingAttachments > 0,
         terminalSize: this.terminalSize,
         recorded,
       });
-      this.#transit({
-        type: 'started',
-        attempt,
-        pid: started.pid,
-        startedUnixNanos: started.startedUnixNanos,
-      });
+      const { pid, startedUnixNanos } = started;
+      this.#transit({ type: 'started', attempt, pid, startedUnixNanos });
       this.#record = Object.freeze({ ...this.#record, network: started.network });
-      this.#context.metrics.startSeconds.observe({ outcome: 'ok' }, (performance.now() - begun) / 1000);
-      // The spawner knows it runs; should we die before this is written, it is adopted.
-      setImmediate(() => {
-        if (this.life.attempt === attempt && this.life.state !== 'removing') this.update({});
-      });
     } catch (error) {
-      this.#context.metrics.startSeconds.observe({ outcome: 'failed' }, (performance.now() - begun) / 1000);
-      this.apply({
-        type: 'start-failed',
-        attempt,
-        error: reasonOf(error),
-        exitCode: startFailureCode(error),
-        nowUnixMs: Date.now(),
-      });
-      this.emit('die', { exitCode: String(startFailureCode(error)) });
+      observe('failed');
+      this.holdings.rootfs = undefined;
+      const exitCode = startFailureCode(error);
+      this.apply({ type: 'start-failed', attempt, error: reasonOf(error), exitCode, nowUnixMs: Date.now() });
+      this.emit('die', { exitCode: String(exitCode) });
       this.#afterEnd();
       throw error;
     }
+    observe('ok');
+    // The spawner knows that it runs; should we die before this is written, it is adopted.
+    setImmediate(() => {
+      if (!this.#gone) this.update({});
+    });
     this.emit('start');
-    this.#notifyStarted();
+    this.#tellStarted();
     this.startHealth();
   }
-
-  #startListeners = new Set<() => void>();
 
   /** Calls back once, at the next moment the container runs. */
   onStarted(listener: () => void): () => void {
@@ -216,20 +189,18 @@ export class Container {
     return () => this.#startListeners.delete(listener);
   }
 
-  #notifyStarted(): void {
+  #tellStarted(): void {
     const listeners = [...this.#startListeners];
     this.#startListeners.clear();
     for (const listener of listeners) listener();
   }
 
-  /** The health of what runs, from now on. */
+  /** Watches the health of what runs, from now on. */
   startHealth(): void {
     this.health?.stop();
     this.health = this.#around.monitor(this);
     this.health?.start();
   }
-
-  // --- ending
 
   /** A running process that was found: ours from before this agent's time. */
   adoptNow(process: {
@@ -237,8 +208,11 @@ export class Container {
     readonly pid: number;
     readonly startedUnixNanos: number;
   }): void {
-    if (this.apply({ type: 'started', ...process })) this.#notifyStarted();
+    const { attempt, pid, startedUnixNanos } = process;
+    if (this.apply({ type: 'started', attempt, pid, startedUnixNanos })) this.#tellStarted();
   }
+
+  // --- ending
 
   /** The process of an attempt has ended. */
   exited(attempt: number, exit: ObservedExit): Promise<void> {
@@ -246,68 +220,53 @@ export class Container {
   }
 
   async exitedNow(attempt: number, exit: ObservedExit): Promise<void> {
-    const oomKilled = exit.oomKilled || this.#oomAttempt === attempt;
-    const event = { type: 'exited', attempt, ...exit, oomKilled, nowUnixMs: Date.now() } as const;
-    if (!this.apply(event)) return;
+    const oomTold = this.#oomAttempt === attempt;
+    const oomKilled = exit.oomKilled || oomTold;
+    const { exitCode, error, finishedUnixNanos } = exit;
+    const ended = { attempt, exitCode, error, finishedUnixNanos, oomKilled, nowUnixMs: Date.now() };
+    if (!this.apply({ type: 'exited', ...ended })) return;
     this.health?.stop();
     this.health = undefined;
-    this.#context.metrics.exits.inc({
-      reason: oomKilled ? 'oom' : exit.exitCode === 0 ? 'success' : 'failure',
-    });
-    if (oomKilled && this.#oomAttempt !== attempt) this.emit('oom');
-    const seconds = Math.max(0, Math.round((exit.finishedUnixNanos - this.life.startedUnixNanos) / 1e9));
-    this.emit('die', { exitCode: String(exit.exitCode), execDuration: String(seconds) });
-    await this.releaseNow();
+    this.#context.metrics.exits.inc({ reason: oomKilled ? 'oom' : exitCode === 0 ? 'success' : 'failure' });
+    if (oomKilled && !oomTold) this.emit('oom');
+    const seconds = Math.max(0, Math.round((finishedUnixNanos - this.life.startedUnixNanos) / 1e9));
+    this.emit('die', { exitCode: String(exitCode), execDuration: String(seconds) });
+    // What cannot be given back now is found by the next comparison.
+    await this.holdings.release();
     this.#afterEnd();
-  }
-
-  /** Gives back what the ended attempt held. Errors are told in the log; the next comparison tries again. */
-  async releaseNow(): Promise<void> {
-    const errors = [...(await releaseAttempt(this.#context, this.id))];
-    // Only now: as long as the spawner knows it, a new agent learns the exit code from it.
-    await forgetProcess(this.#context, this.id).catch((error: unknown) => errors.push(error));
-    for (const error of errors)
-      this.#context.logger.warn(
-        { container: this.id, reason: reasonOf(error) },
-        'release failed, will be tried again',
-      );
   }
 
   /** Waiters, policy and automatic removal, once an attempt is over. */
   #afterEnd(): void {
-    const { state, exitCode, error } = this.life;
+    const { state, exitCode, error, suspended } = this.life;
     const end = { exitCode, error };
-    this.#wake(end, state === 'restarting' ? ['next-exit'] : ['next-exit', 'not-running']);
-    if (state === 'restarting') this.awaitRestart();
-    else if (state === 'exited' && this.#record.spec.autoRemove && !this.life.suspended)
-      void this.actor
-        .run(() => this.removeNow(true))
-        .catch((failure: unknown) => this.#complain(failure, 'automatic removal failed'));
+    if (state === 'restarting') {
+      this.#waiters.wake(end, 'next-exit');
+      this.awaitRestart();
+      return;
+    }
+    this.#waiters.wake(end, 'next-exit', 'not-running');
+    if (state === 'exited' && this.#record.spec.autoRemove && !suspended)
+      this.#later(() => this.removeNow(true), 'automatic removal failed');
   }
 
-  #complain(error: unknown, what: string): void {
-    this.#context.logger.warn({ container: this.id, reason: reasonOf(error) }, what);
-  }
-
-  #wake(end: ContainerEnd, conditions: readonly WaitCondition[]): void {
-    const woken = this.#waiters.filter(({ condition }) => conditions.includes(condition));
-    this.#waiters = this.#waiters.filter(({ condition }) => !conditions.includes(condition));
-    for (const { resolve } of woken) resolve(end);
+  /** Something to do in the queue that nobody waits for. */
+  #later(work: () => Promise<void>, complaint: string): void {
+    this.actor.run(work).catch((error: unknown) => {
+      this.#context.logger.warn({ container: this.id, reason: reasonOf(error) }, complaint);
+    });
   }
 
   /** Sets the timer of the next automatic start. */
   awaitRestart(): void {
     this.#clearRestart();
+    const restart = async (): Promise<void> => {
+      if (this.life.state !== 'restarting' || this.#context.signal.aborted) return;
+      if (!this.life.startAgain) this.#context.metrics.restarts.inc();
+      await this.startNow(true);
+    };
     const waitMs = Math.max(0, this.life.restartAtUnixMs - Date.now());
-    this.#restartTimer = setTimeout(() => {
-      void this.actor
-        .run(async () => {
-          if (this.life.state !== 'restarting' || this.#context.signal.aborted) return;
-          if (!this.life.startAgain) this.#context.metrics.restarts.inc();
-          await this.startNow(true);
-        })
-        .catch((error: unknown) => this.#complain(error, 'restart failed'));
-    }, waitMs);
+    this.#restartTimer = setTimeout(() => this.#later(restart, 'restart failed'), waitMs);
   }
 
   #clearRestart(): void {
@@ -318,29 +277,14 @@ export class Container {
   /** Resolves when the condition holds; at once when it does already. */
   wait(condition: WaitCondition, signal: AbortSignal): Promise<ContainerEnd> {
     const { exitCode, error, state } = this.life;
-    if (condition === 'not-running' && !isActive(this.life) && state !== 'restarting')
-      return Promise.resolve({ exitCode, error });
-    return new Promise((resolve, reject) => {
-      const waiter = { condition, resolve };
-      this.#waiters.push(waiter);
-      const onAbort = (): void => {
-        this.#waiters = this.#waiters.filter((other) => other !== waiter);
-        reject(
-          refusal(
-            'deadline_exceeded',
-            'WaitContainer',
-            this.id,
-            `the wait for ${this.#record.name} was given up`,
-          ),
-        );
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-    });
+    const over =
+      this.#gone || (condition === 'not-running' && !isActive(this.life) && state !== 'restarting');
+    return over ? Promise.resolve({ exitCode, error }) : this.#waiters.add(condition, signal);
   }
 
   /** A process in the container was killed because memory ran out. */
   outOfMemory(): void {
-    if (!isActive(this.life)) return;
+    if (!isActive(this.life) || this.#oomAttempt === this.life.attempt) return;
     this.#oomAttempt = this.life.attempt;
     this.emit('oom');
   }
@@ -348,108 +292,52 @@ export class Container {
   // --- stopping
 
   /** Stops and waits until everything is given back. */
-  async stop(options: {
-    readonly timeoutSeconds: number | undefined;
-    readonly signal: number | undefined;
-    readonly thenStart?: boolean;
-  }): Promise<void> {
+  async stop(wish: StopWish & { readonly thenStart?: boolean }): Promise<void> {
     const wasActive = await this.actor.run(async () => {
       this.#refuseIf(['removing', 'dead'], 'StopContainer');
       const active = isActive(this.life);
       this.#clearRestart();
-      await this.applyWish({ type: 'stop', thenStart: options.thenStart ?? false });
-      if (!active) this.#wake({ exitCode: this.life.exitCode, error: '' }, ['not-running', 'next-exit']);
+      await this.applyWish({ type: 'stop', thenStart: wish.thenStart ?? false });
+      if (!active)
+        this.#waiters.wake({ exitCode: this.life.exitCode, error: '' }, 'not-running', 'next-exit');
       return active;
     });
     if (!wasActive) return;
-    await this.finishStop(options);
+    await this.finishStop(wish);
     this.emit('stop');
   }
 
-  /** Signal, patience, SIGKILL; then waits for the queue to have handled the exit. Once at a time. */
-  finishStop(options: {
-    readonly timeoutSeconds: number | undefined;
-    readonly signal: number | undefined;
-  }): Promise<void> {
-    this.#stopping ??= this.#stopProcess(options).finally(() => (this.#stopping = undefined));
+  /** Ends the process of a container that is to stop. One stop at a time: a second caller waits for the first. */
+  finishStop(wish: StopWish): Promise<void> {
+    this.#stopping ??= stopProcess(this, wish, this.#context.config.stop_timeout_seconds).finally(
+      () => (this.#stopping = undefined),
+    );
     return this.#stopping;
   }
 
-  async #stopProcess(options: {
-    readonly timeoutSeconds: number | undefined;
-    readonly signal: number | undefined;
-  }): Promise<void> {
-    const { attempt } = this.life;
-    const { spec, execution } = this.#record;
-    const timeoutSeconds =
-      options.timeoutSeconds ?? spec.stopTimeoutSeconds ?? this.#context.config.stop_timeout_seconds;
-    const signal = options.signal ?? execution.stopSignal;
-    if (timeoutSeconds > 0) {
-      await this.#thaw();
-      await this.signalProcess(signal);
-      if (await this.#goneWithin(attempt, timeoutSeconds * 1000)) return;
-    }
-    await this.killAll();
-    if (await this.#goneWithin(attempt, KILL_WAIT_MS)) return;
-    throw refusal(
-      'deadline_exceeded',
-      'StopContainer',
-      this.id,
-      `container ${this.#record.name} did not end within ${KILL_WAIT_MS / 1000} s of SIGKILL`,
-    );
-  }
-
-  /** SIGKILL for every process inside, also a paused one. */
-  async killAll(): Promise<void> {
-    const killed = await Promise.allSettled([
-      this.#context.bus.call(cgroup.CgroupSupervisor.methods.KillCgroup, { containerId: this.id }),
-      this.signalProcess(SIGKILL),
-    ]);
-    await this.#thaw();
-    const [byCgroup, bySignal] = killed;
-    if (byCgroup.status === 'rejected' && bySignal.status === 'rejected') throw byCgroup.reason;
-  }
-
-  async #thaw(): Promise<void> {
-    if (this.life.state !== 'paused') return;
-    await this.#context.bus.call(cgroup.CgroupSupervisor.methods.ThawCgroup, { containerId: this.id });
-    this.apply({ type: 'unpause' });
-  }
-
-  /** To the first process; that it has just ended is fine. */
   async signalProcess(signal: number): Promise<void> {
-    try {
-      await this.#context.bus.call(spawn.Spawner.methods.SignalContainer, { containerId: this.id, signal });
-    } catch (error) {
-      if (!isGantryError(error, 'not_found') && !isGantryError(error, 'failed_precondition')) throw error;
-    }
+    await this.holdings.signal(signal);
     this.emit('kill', { signal: String(signal) });
   }
 
-  async #goneWithin(attempt: number, timeoutMs: number): Promise<boolean> {
-    const gone = (): boolean => this.life.attempt !== attempt || !isActive(this.life);
-    const end = performance.now() + timeoutMs;
-    while (!gone()) {
-      const left = end - performance.now();
-      if (left <= 0) return false;
-      const timeout = AbortSignal.timeout(Math.ceil(Math.min(left, ASK_INTERVAL_MS)));
-      await this.wait('next-exit', timeout).catch(() => undefined);
-      if (!gone()) await this.askProcess();
-    }
-    // What the exit entails is in the queue before us.
-    await this.actor.run(() => Promise.resolve());
-    return true;
+  /** SIGKILL for every process inside, also frozen ones. */
+  async killAll(): Promise<void> {
+    await this.holdings.killAll();
+    this.emit('kill', { signal: String(SIGKILL) });
+    await this.thaw();
+  }
+
+  async thaw(): Promise<void> {
+    if (this.life.state !== 'paused') return;
+    await this.holdings.thaw();
+    this.apply({ type: 'unpause' });
   }
 
   /** Learns from the spawner itself whether the process has ended. */
   async askProcess(): Promise<void> {
     const { attempt } = this.life;
-    const found = await this.#context.bus
-      .call(spawn.Spawner.methods.GetContainer, { containerId: this.id })
-      .then(({ container }) => container)
-      .catch(() => undefined);
-    if (found?.attempt === attempt && found.status === 'exited' && found.exit !== undefined)
-      await this.exited(attempt, observedExit(found.exit));
+    const exit = await this.holdings.askExit(attempt);
+    if (exit !== undefined) await this.exited(attempt, exit);
   }
 
   /** `kill`: a signal that ends it counts as the user's stop. */
@@ -458,22 +346,16 @@ export class Container {
     if (signal === SIGKILL || signal === this.#record.execution.stopSignal)
       await this.actor.run(() => this.applyWish({ type: 'stop', thenStart: false }));
     await this.signalProcess(signal);
-    if (signal === SIGKILL) await this.#thaw();
+    // A frozen process is killed only once it thaws.
+    if (signal === SIGKILL) await this.thaw();
   }
-
-  // --- pausing
 
   pause(): Promise<void> {
     return this.actor.run(async () => {
       if (this.life.state === 'paused')
-        throw refusal(
-          'failed_precondition',
-          'PauseContainer',
-          this.id,
-          `container ${this.#record.name} is paused already`,
-        );
+        throw this.#refusal('PauseContainer', `container ${this.#record.name} is paused already`);
       if (this.life.state !== 'running') throw this.#notRunning('PauseContainer');
-      await this.#context.bus.call(cgroup.CgroupSupervisor.methods.FreezeCgroup, { containerId: this.id });
+      await this.holdings.freeze();
       this.apply({ type: 'pause' });
       this.emit('pause');
     });
@@ -482,13 +364,8 @@ export class Container {
   unpause(): Promise<void> {
     return this.actor.run(async () => {
       if (this.life.state !== 'paused')
-        throw refusal(
-          'failed_precondition',
-          'UnpauseContainer',
-          this.id,
-          `container ${this.#record.name} is not paused`,
-        );
-      await this.#thaw();
+        throw this.#refusal('UnpauseContainer', `container ${this.#record.name} is not paused`);
+      await this.thaw();
       this.emit('unpause');
     });
   }
@@ -496,20 +373,17 @@ export class Container {
   // --- going away
 
   async remove(options: { readonly force: boolean; readonly volumes: boolean }): Promise<void> {
+    const { name, spec } = this.#record;
     if (isActive(this.life)) {
       if (!options.force) {
-        const hint = this.life.state === 'paused' ? 'paused' : 'running';
-        throw refusal(
-          'failed_precondition',
-          'RemoveContainer',
-          this.id,
-          `container ${this.#record.name} is ${hint}: stop it first, or remove it by force`,
-        );
+        const state = this.life.state === 'paused' ? 'paused' : 'running';
+        const message = `container ${name} is ${state}: stop it first, or remove it by force`;
+        throw this.#refusal('RemoveContainer', message);
       }
       await this.actor.run(() => this.applyWish({ type: 'stop', thenStart: false }));
       if (isActive(this.life)) await this.finishStop({ timeoutSeconds: 0, signal: undefined });
     }
-    await this.actor.run(() => this.removeNow(options.volumes || this.#record.spec.autoRemove));
+    await this.actor.run(() => this.removeNow(options.volumes || spec.autoRemove));
   }
 
   /** Marks it, gives everything back, forgets it. Whatever cuts this short, the mark makes the next look go on. */
@@ -518,21 +392,9 @@ export class Container {
     this.#clearRestart();
     if (this.life.state !== 'removing') this.apply({ type: 'remove', volumes });
     if (isActive(this.life))
-      throw refusal(
-        'failed_precondition',
-        'RemoveContainer',
-        this.id,
-        `container ${this.#record.name} has been started again`,
-      );
-    const errors: unknown[] = [
-      ...(this.life.attempt > 0 ? await releaseAttempt(this.#context, this.id) : []),
-    ];
-    if (this.life.attempt > 0)
-      await forgetProcess(this.#context, this.id).catch((error: unknown) => errors.push(error));
-    if (errors.length === 0)
-      await this.#context.bus
-        .call(image.ImageStore.methods.ReleaseRootfs, { containerId: this.id })
-        .catch((error: unknown) => errors.push(error));
+      throw this.#refusal('RemoveContainer', `container ${this.#record.name} has been started again`);
+    const held = this.life.attempt > 0 ? await this.holdings.release() : [];
+    const errors = held.length > 0 ? held : await this.holdings.releaseRootfs();
     if (errors.length > 0) {
       const message = `container ${this.#record.name} is not wholly removed: ${errors.map(reasonOf).join('; ')}`;
       // Shown as dead; every later comparison tries again, and so may the user.
@@ -544,14 +406,9 @@ export class Container {
     this.#gone = true;
     this.emit('destroy');
     this.#around.removed(this);
-    this.#wake({ exitCode: this.life.exitCode, error: this.life.error }, [
-      'removed',
-      'next-exit',
-      'not-running',
-    ]);
+    const { exitCode, error } = this.life;
+    this.#waiters.wake({ exitCode, error }, 'removed', 'next-exit', 'not-running');
   }
-
-  #gone = false;
 
   async #removeAnonymousVolumes(): Promise<void> {
     for (const { type, source, anonymous } of this.#record.mounts)
@@ -563,38 +420,33 @@ export class Container {
   rename(name: string): Promise<void> {
     return this.actor.run(async () => {
       const oldName = this.#record.name;
-      if (isActive(this.life))
-        await this.#context.bus.call(network.NetworkManager.methods.SetNames, {
-          containerId: this.id,
-          names: [name, this.id.slice(0, 12)],
-        });
+      if (isActive(this.life)) await this.holdings.setNames([name, shortId(this.id)]);
       await this.updateDurably({ name });
       this.emit('rename', { oldName });
     });
   }
 
-  #refuseIf(states: readonly string[], operation: string): void {
+  #refusal(operation: string, message: string): Error {
+    return refusal('failed_precondition', operation, this.id, message);
+  }
+
+  #notRunning(operation: string): Error {
+    return this.#refusal(operation, `container ${this.#record.name} is not running`);
+  }
+
+  #refuseIf(states: readonly StateName[], operation: string): void {
     const { state } = this.life;
     if (!states.includes(state)) return;
-    const hint = state === 'paused' ? ': unpause it first' : state === 'removing' ? ' now' : ': remove it';
-    throw refusal(
-      'failed_precondition',
-      operation,
-      this.id,
-      `container ${this.#record.name} is ${state === 'removing' ? 'being removed' : state}${hint}`,
-    );
+    const words = {
+      paused: 'is paused: unpause it first',
+      removing: 'is being removed',
+      dead: 'is dead: remove it',
+    };
+    const word = Object.hasOwn(words, state) ? words[state as keyof typeof words] : `is ${state}`;
+    throw this.#refusal(operation, `container ${this.#record.name} ${word}`);
   }
 
-  #notRunning(operation: string) {
-    return refusal(
-      'failed_precondition',
-      operation,
-      this.id,
-      `container ${this.#record.name} is not running`,
-    );
-  }
-
-  /** Timers only: the container itself is left alone. */
+  /** Stops timers only: the container itself is left alone. */
   dispose(): void {
     this.#clearRestart();
     this.health?.stop();
@@ -603,21 +455,8 @@ export class Container {
 
 /** Docker's exit codes of a container that could not be started. */
 function startFailureCode(error: unknown): number {
-  if (isGantryError(error, 'not_found') || /no such file|not found/i.test(reasonOf(error))) return 127;
-  if (isGantryError(error, 'permission_denied') || /permission denied|exec format/i.test(reasonOf(error)))
-    return 126;
+  const reason = reasonOf(error);
+  if (isGantryError(error, 'not_found') || /no such file|not found/i.test(reason)) return 127;
+  if (isGantryError(error, 'permission_denied') || /permission denied|exec format/i.test(reason)) return 126;
   return 128;
 }
-
-/** An exit as the spawner tells it. */
-export function observedExit(exit: spawn.ExitStatus): ObservedExit {
-  return {
-    exitCode: exit.exitCode,
-    oomKilled: exit.oomKillCount > 0,
-    error: exit.lost ? 'the shim was lost, and with it the exit code' : '',
-    finishedUnixNanos: exit.exitedUnixNanos || Date.now() * 1e6,
-  };
-}
-
-/** For messages: "SIGTERM". */
-export const describeSignal = signalName;

@@ -131,6 +131,7 @@ export async function createContainer(
     }
     await prepareVolumes(context, record, rootfs);
     const container = new Container(context, record, around);
+    container.holdings.rootfs = { lowerdirs: rootfs.lowerdirs, writable: rootfs.writable };
     registry.add(container);
     container.emit('create');
     return { container, warnings: wish.warnings };

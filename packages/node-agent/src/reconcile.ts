@@ -1,7 +1,9 @@
 import { cgroup, image, network, spawn } from '@gantry/protocol';
-import { observedExit, type Container } from './container.js';
+import { observedExit } from './container-holdings.js';
+import type { Container } from './container.js';
 import type { AgentContext } from './context.js';
 import { decide, type Observed, type ObservedProcess, type Step } from './decide.js';
+import type { Lifecycle } from './lifecycle.js';
 import { reasonOf } from './refuse.js';
 import type { Registry } from './registry.js';
 import { forgetProcess, releaseAttempt } from './start-attempt.js';
@@ -80,6 +82,12 @@ function observedProcess(state: spawn.ContainerState | undefined): ObservedProce
   };
 }
 
+/** A container, and its state when the look began. */
+interface Look {
+  readonly container: Container;
+  readonly life: Lifecycle;
+}
+
 /** Compares records with what the services have, and performs what follows. One run at a time. */
 export class Reconciler {
   readonly #context: AgentContext;
@@ -113,32 +121,28 @@ export class Reconciler {
   }
 
   async #once(): Promise<void> {
-    // Ids are noted before the truth is listed: what is made in between is neither ours to judge nor to sweep.
-    const known = new Set(this.#registry.all().map(({ id }) => id));
-    const creating = new Set(this.#registry.creating);
+    // Noted before the truth is listed: what changes or is made in between is neither ours to judge nor to sweep.
+    const noted = this.#registry.all().map((container) => ({ container, life: container.life }));
+    const calm = noted.filter(({ container }) => container.actor.idle);
+    const claimed = new Set([...noted.map(({ container }) => container.id), ...this.#registry.creating]);
     const truth = await listTruth(this.#context);
     const nodeStarted = this.#nodeStarted;
     this.#nodeStarted = false;
-    const present = this.#registry.all().filter(({ id }) => known.has(id));
-    const results = await Promise.allSettled(
-      present.map((container) => this.#settle(container, truth, nodeStarted)),
-    );
+    const results = await Promise.allSettled(calm.map((look) => this.#settle(look, truth, nodeStarted)));
     results.forEach((result, index) => {
       if (result.status === 'rejected')
         this.#context.logger.warn(
-          { container: present[index]?.id, reason: reasonOf(result.reason) },
+          { container: calm[index]?.container.id, reason: reasonOf(result.reason) },
           'comparison failed, will be tried again',
         );
     });
-    await this.#sweep(truth, new Set([...known, ...creating]));
+    await this.#sweep(truth, claimed);
   }
 
-  async #settle(container: Container, truth: Truth, nodeStarted: boolean): Promise<void> {
-    // A busy container is changing: what was listed is old already. Its own work, or the next look, sets it right.
-    if (!container.actor.idle) return;
-    const { attempt } = container.life;
+  async #settle({ container, life }: Look, truth: Truth, nodeStarted: boolean): Promise<void> {
+    // A container that is busy or has changed has outrun what was listed: its own work, or the next look, sets it right.
+    if (!container.actor.idle || container.life !== life) return;
     await container.actor.run(async () => {
-      if (container.life.attempt !== attempt) return;
       const { id } = container;
       const observed: Observed = {
         process: observedProcess(truth.processes.get(id)),

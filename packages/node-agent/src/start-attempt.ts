@@ -18,6 +18,9 @@ export interface StartedAttempt {
   readonly network: NetworkRecord;
 }
 
+/** Where a container's root file system comes from; the same as long as the container lives. */
+export type RootfsDirectories = Pick<image.PrepareRootfsResponse, 'lowerdirs' | 'writable'>;
+
 export interface TerminalSize {
   readonly rows: number;
   readonly columns: number;
@@ -27,6 +30,8 @@ export interface StartOptions {
   readonly users: UserLookup;
   /** Directories that shims join. */
   readonly shimCgroups: () => Promise<readonly common.KernelHandle[]>;
+  /** What PrepareRootfs answered before, when this agent has asked already. */
+  readonly rootfs: RootfsDirectories | undefined;
   /** Somebody waits to be attached. */
   readonly holdOutput: boolean;
   /** Of the terminal, before the process can look; undefined leaves the kernel's 0 by 0. */
@@ -78,6 +83,11 @@ function createCgroup(context: AgentContext, record: ContainerRecord): Promise<c
   return context.bus
     .call(cgroup.CgroupSupervisor.methods.CreateCgroup, request, { deadlineMs: DEADLINE_MS })
     .then((answer) => answer.cgroup ?? missing('cgroup-supervisor', 'cgroup', record));
+}
+
+async function prepareRootfs(context: AgentContext, record: ContainerRecord): Promise<RootfsDirectories> {
+  const request = { containerId: record.id, image: record.imageId };
+  return context.bus.call(image.ImageStore.methods.PrepareRootfs, request, { deadlineMs: DEADLINE_MS });
 }
 
 function missing(service: string, what: string, record: ContainerRecord): never {
@@ -177,11 +187,7 @@ export async function startAttempt(
   const [sandbox, group, rootfs, shims, recorded] = await Promise.allSettled([
     attachSandbox(context, record),
     createCgroup(context, record),
-    context.bus.call(
-      image.ImageStore.methods.PrepareRootfs,
-      { containerId: id, image: record.imageId },
-      { deadlineMs: DEADLINE_MS },
-    ),
+    options.rootfs ?? prepareRootfs(context, record),
     options.shimCgroups(),
     options.recorded,
   ]);
@@ -242,7 +248,7 @@ export async function startAttempt(
 interface Prepared {
   readonly sandbox: network.Sandbox;
   readonly group: cgroup.Cgroup;
-  readonly rootfs: image.PrepareRootfsResponse;
+  readonly rootfs: RootfsDirectories;
   readonly shimCgroups: readonly common.KernelHandle[];
   readonly options: StartOptions;
 }
