@@ -10,8 +10,9 @@ import {
   frameKind,
   type ShimMessage,
 } from './shim-protocol.js';
-import { exitStatus, type Spawner } from './spawner.js';
+import type { Spawner } from './spawner.js';
 import type { SupervisedProcess } from './supervised-process.js';
+import { exitStatus } from './wire.js';
 
 const OPERATION = 'AttachProcess';
 const ATTACH_TIMEOUT_MS = 10_000;

@@ -4,7 +4,8 @@ import type { SpawnerConfig } from './config.js';
 import { createSpawnerMetrics, type SpawnerMetrics } from './metrics.js';
 import { loadNative } from './native.js';
 import { createHandlers } from './service.js';
-import { exitStatus, Spawner } from './spawner.js';
+import { Spawner } from './spawner.js';
+import { exitStatus } from './wire.js';
 
 /** Runs the spawner until its `stop()`; containers and their shims stay. */
 export function startSpawner(

@@ -5,8 +5,9 @@ import { describeProcess } from './describe.js';
 import { reportKernel } from './host.js';
 import type { SpawnerMetrics } from './metrics.js';
 import { isId } from './runtime-records.js';
-import { containerState, exitStatus, type Spawner } from './spawner.js';
+import type { Spawner } from './spawner.js';
 import type { SupervisedProcess } from './supervised-process.js';
+import { containerState, exitStatus } from './wire.js';
 
 const LARGEST_PAGE = 500;
 const LARGEST_SIGNAL = 64;

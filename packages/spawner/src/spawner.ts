@@ -1,5 +1,5 @@
 import type { RuntimeProcess, RuntimeSpec } from '@gantry/oci';
-import { GantryError, type Init, type spawn } from '@gantry/protocol';
+import { GantryError, type spawn } from '@gantry/protocol';
 import type { Logger } from 'pino';
 import {
   compileContainer,
@@ -11,7 +11,7 @@ import {
 import { compileExec } from './exec-plan.js';
 import { readBootId, readHostFacts } from './host.js';
 import { KeyedQueue } from './keyed-queue.js';
-import type { NativeSpawner } from './native.js';
+import { isNativeError, type NativeSpawner } from './native.js';
 import { SpecRefusal } from './refusal.js';
 import {
   type AttemptRecord,
@@ -22,6 +22,7 @@ import {
 } from './runtime-records.js';
 import { type CompiledSeccomp, SeccompCompiler } from './seccomp.js';
 import { ShimLauncher } from './shim-launcher.js';
+import { checkProcessShape, checkSpecShape } from './spec-shape.js';
 import { startError } from './start-failure.js';
 import { SupervisedProcess } from './supervised-process.js';
 
@@ -190,6 +191,7 @@ export class Spawner {
     const { containerId: id, attempt, rootfs } = request;
     const spec = parseJson<RuntimeSpec>(request.runtimeSpecJson, 'runtime spec', operation, id);
     try {
+      checkSpecShape(spec);
       const seccomp =
         spec.linux?.seccomp === undefined ? undefined : this.#compileSeccomp(spec.linux.seccomp);
       const input: ContainerInput = {
@@ -236,7 +238,8 @@ export class Spawner {
   }
 
   #refusal(operation: string, id: string, error: unknown): unknown {
-    if (!(error instanceof SpecRefusal) && !(error instanceof TypeError)) return error;
+    if (isNativeError(error)) return startError(operation, id, error);
+    if (!(error instanceof SpecRefusal)) return error;
     return new GantryError({
       code: 'invalid_argument',
       operation,
@@ -257,6 +260,7 @@ export class Spawner {
     const directory = this.#records.exec(containerId, execId);
     let plan: Buffer;
     try {
+      checkProcessShape(process);
       plan = compileExec({
         process,
         openStdin: request.openStdin,
@@ -383,28 +387,4 @@ export class Spawner {
       this.#options.onExit({ containerId: container.id, execId, attempt: container.attempt, exit }),
     );
   }
-}
-
-/** Wire form of an exit. */
-export function exitStatus(exit: ExitRecord): Init<spawn.ExitStatus> {
-  return {
-    exitCode: exit.exitCode,
-    signal: exit.signal,
-    exitedUnixNanos: Number(exit.exitedUnixNanos),
-    oomKillCount: exit.oomKillCount,
-    lost: exit.lost,
-  };
-}
-
-/** Wire form of a container. */
-export function containerState({ id, attempt, main }: Container): Init<spawn.ContainerState> {
-  return {
-    containerId: id,
-    attempt,
-    status: main.exit === undefined ? 'running' : 'exited',
-    pid: main.start.pid,
-    shimPid: main.start.shimPid,
-    startedUnixNanos: Number(main.start.startedUnixNanos),
-    ...(main.exit === undefined ? {} : { exit: exitStatus(main.exit) }),
-  };
 }

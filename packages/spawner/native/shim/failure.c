@@ -42,6 +42,8 @@ noreturn void fail_with(int error, const char *stage, const char *path) {
     _exit(1);
   }
   unlink("shim.sock");
+  // Let go of before it is told, so that a retry at once is not refused.
+  close(LOCK_FD);
   if (service_channel >= 0) tell_service(&message.failure);
   _exit(1);
 }

@@ -96,16 +96,17 @@ static void mask(struct cursor *body, int root, int *empty) {
   if (fstat(target, &status) < 0) fail("mask path", path);
   int cover;
   if (S_ISDIR(status.st_mode)) {
-    // One empty file system serves all masked directories.
-    if (*empty < 0) *empty = empty_directory();
-    cover = *empty < 0 ? -1 : sys_open_tree(*empty, "", OPEN_TREE_CLONE_FLAG | AT_EMPTY_PATH);
-    // Before Linux 6.15 a detached mount cannot be cloned: then each directory has its own.
-    if (cover < 0) cover = empty_directory();
+    // One empty file system serves all masked directories: attached for the first, cloned from there for the others. (Kept
+    // detached it would have to be dissolved in the end, which waits for an RCU grace period.)
+    if (*empty < 0)
+      cover = *empty = empty_directory();
+    else
+      cover = sys_open_tree(*empty, "", OPEN_TREE_CLONE_FLAG | AT_EMPTY_PATH);
   } else {
     cover = clone_null();
   }
   if (cover < 0 || sys_attach(cover, target) < 0) fail("mask path", path);
-  close(cover);
+  if (cover != *empty) close(cover);
   close(target);
 }
 

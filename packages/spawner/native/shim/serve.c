@@ -78,8 +78,10 @@ static bool reap(struct serving *serving, struct exit_facts *facts) {
 static noreturn void finish(struct serving *serving, const struct exit_facts *facts) {
   log_stream(&output_stream, true);
   log_stream(&error_stream, true);
-  // The record before the frame: who hears of the exit finds it.
+  // The record before the frame: who hears of the exit finds it, and may start the next attempt while slow clients are still
+  // served here.
   if (!serving->exec) write_exit_record(serving->attempt, facts);
+  close(LOCK_FD);
   clients_exit(facts, true);
   close(serving->listener);
   struct pollfd polls[CLIENT_POLLS];

@@ -12,7 +12,8 @@
 
 #include "plan.h"
 
-// Descriptors that the addon hands over.
+// Descriptors that the addon hands over. The lock says that an attempt is under way: held from before the shim exists until its
+// exit is recorded or its failure about to be told.
 enum { PLAN_FD = 3, CONTROL_FD = 4, LOCK_FD = 5 };
 enum { MAX_LAYERS = 256, MAX_BINDS = 512, MAX_CGROUPS = 24 };
 

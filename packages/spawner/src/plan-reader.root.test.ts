@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { compileContainer } from './container-plan.js';
+import { loadNative } from './native.js';
+import { ProcessDirectory } from './runtime-records.js';
+import { ShimLauncher } from './shim-launcher.js';
+import { handleOf, newId, skipUnlessRoot, SpawnerFixture, specOf } from './spawner-fixture.js';
+
+const options = { skip: skipUnlessRoot };
+const EBADMSG = 74;
+let fixture: SpawnerFixture;
+let launcher: ShimLauncher;
+
+before(async () => {
+  if (skipUnlessRoot !== false) return;
+  fixture = await SpawnerFixture.make();
+  launcher = new ShimLauncher(loadNative());
+});
+after(async () => {
+  launcher?.close();
+  await fixture?.remove();
+});
+
+function wholePlan(): Buffer {
+  return compileContainer(
+    {
+      spec: specOf(['true']),
+      lowerdirs: [handleOf(fixture.layer)],
+      writable: handleOf(fixture.makeWritable()),
+      userNamespace: fixture.sandbox.user,
+      networkNamespace: fixture.sandbox.network,
+      cgroups: [],
+      shimCgroups: [],
+      log: undefined,
+      openStdin: false,
+      stdinOnce: false,
+      holdOutput: false,
+      directory: fixture.makeDirectory('damaged'),
+      attempt: 1,
+      seccomp: undefined,
+    },
+    { hierarchies: [], findDevice: () => undefined },
+  );
+}
+
+async function failureOf(plan: Buffer) {
+  const directory = new ProcessDirectory(fixture.makeDirectory('damaged'));
+  const result = await launcher.launch(directory, plan, newId());
+  if (result.ok) {
+    await result.connection.closed;
+    return undefined;
+  }
+  return result.failure;
+}
+
+test('a plan cut short anywhere is refused by the shim, not stumbled over', options, async () => {
+  const plan = wholePlan();
+  for (let length = 0; length < plan.length; length += 97) {
+    const cut = Buffer.from(plan.subarray(0, length));
+    // With a header that agrees, so that the records are what is judged.
+    if (length >= 12) cut.writeUInt32LE(length, 8);
+    const failure = await failureOf(cut);
+    assert.ok(failure !== undefined, `cut to ${length}`);
+    // A cut between two records reads well and lacks something; anywhere else it is damaged.
+    assert.ok(
+      failure.errno === EBADMSG || failure.stage !== 'start the shim',
+      `cut to ${length}: ${JSON.stringify(failure)}`,
+    );
+  }
+});
+
+test('lengths that lie are refused', options, async () => {
+  const plan = wholePlan();
+  let at = 12;
+  const starts: number[] = [];
+  while (at < plan.length) {
+    starts.push(at);
+    at += 8 + plan.readUInt32LE(at + 4);
+  }
+  for (const start of starts) {
+    const lying = Buffer.from(plan);
+    lying.writeUInt32LE(0xffffffff, start + 4);
+    assert.deepEqual(await failureOf(lying), {
+      kind: 'failed',
+      errno: EBADMSG,
+      stage: 'read plan',
+      path: '',
+    });
+  }
+});
+
+test('another version of the plan is refused', options, async () => {
+  const plan = wholePlan();
+  plan.writeUInt32LE(2, 4);
+  assert.equal((await failureOf(plan))?.errno, EBADMSG);
+});
+
+test('the failed starts left no mounts behind', options, () => {
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(fixture.directory));
+  assert.equal(mounts.length, 2, 'the two namespaces of the sandbox alone');
+});
