@@ -1,6 +1,15 @@
 // Makes one file each of the command line and of gantryd: starting from one file is several times faster than
 // from hundreds. Native add-ons stay beside, in build/native.
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { build } from 'esbuild';
 import { bundleCommandLine } from './bundle-command-line.mjs';
@@ -15,9 +24,7 @@ const banner = [
  * Every entry becomes <directory>/<name>.mjs; what it imports when needed becomes chunks beside it.
  * @type {readonly { entry: string, directory: string, name: string }[]}
  */
-const bundles = [
-  { entry: 'packages/gantryd/dist/main.js', directory: 'build/gantryd', name: 'gantryd' },
-];
+const bundles = [{ entry: 'packages/gantryd/dist/main.js', directory: 'build/gantryd', name: 'gantryd' }];
 
 /** Gantry's own modules do nothing when imported: a package's face may be taken apart, so that asking a service for its
  * configuration schema does not load the service. */
@@ -44,6 +51,14 @@ function replaceFile(path, content) {
   renameSync(`${path}.new`, path);
 }
 
+/** Chunks of earlier builds; those of the last hour stay, for a gantryd that is starting from them. */
+function removeOldChunks(directory, current) {
+  for (const name of existsSync(directory) ? readdirSync(directory) : []) {
+    const path = join(directory, name);
+    if (!current.has(name) && Date.now() - statSync(path).mtimeMs > 3_600_000) rmSync(path);
+  }
+}
+
 for (const { entry, directory, name } of bundles) {
   const result = await build({
     entryPoints: { [name]: entry },
@@ -64,9 +79,6 @@ for (const { entry, directory, name } of bundles) {
     plugins: [ownModulesAreInert],
   });
   for (const file of result.outputFiles) replaceFile(file.path, Buffer.from(file.contents));
-  const current = new Set(result.outputFiles.map((file) => basename(file.path)));
-  const chunks = join(directory, 'chunks');
-  for (const old of existsSync(chunks) ? readdirSync(chunks) : [])
-    if (!current.has(old)) rmSync(join(chunks, old));
+  removeOldChunks(join(directory, 'chunks'), new Set(result.outputFiles.map((file) => basename(file.path))));
 }
 await bundleCommandLine(replaceFile);

@@ -58,16 +58,7 @@ describeOnNode(
       assert.equal(await node.outside.fetch('http://192.0.2.1:8080/'), page);
       assert.equal(await node.must('port', 'web'), '80/tcp -> 0.0.0.0:8080');
       assert.equal(
-        await node.must(
-          'run',
-          '--rm',
-          testImage,
-          'wget',
-          '-q',
-          '-O',
-          '-',
-          'http://192.0.2.1:8080/',
-        ),
+        await node.must('run', '--rm', testImage, 'wget', '-q', '-O', '-', 'http://192.0.2.1:8080/'),
         page.trimEnd(),
       );
     });
@@ -91,22 +82,8 @@ describeOnNode(
 
     test('udp ports and ranges are published too', async () => {
       const node = getNode();
-      await node.must(
-        'run',
-        '-d',
-        '--name',
-        'echo',
-        '-p',
-        '7000-7002:7000-7002/udp',
-        testImage,
-        'nc',
-        '-u',
-        '-l',
-        '-p',
-        '7001',
-        '-e',
-        'cat',
-      );
+      const range = '7000-7002:7000-7002/udp';
+      await node.must('run', '-d', '--name', 'echo', '-p', range, testImage, 'payload', 'udp-echo', '7001');
       await eventually('the datagram comes back', async () => {
         const { stdout } = await node.network.run(process.execPath, ['--eval', sendDatagram, '7001']);
         return stdout === 'hello';

@@ -240,6 +240,18 @@ static int fork_until_refused(long most) {
   return 0;
 }
 
+static int echo_datagrams(int port) {
+  struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons(port)};
+  int file = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (file < 0 || bind(file, (struct sockaddr *)&peer, sizeof peer) < 0) return 1;
+  for (;;) {
+    char data[1500];
+    socklen_t length = sizeof peer;
+    ssize_t count = recvfrom(file, data, sizeof data, 0, (struct sockaddr *)&peer, &length);
+    if (count < 0 || sendto(file, data, count, 0, (struct sockaddr *)&peer, length) != count) return 1;
+  }
+}
+
 static long number(char **arguments, int index, long standard) {
   return arguments[index] ? strtol(arguments[index], 0, 10) : standard;
 }
@@ -250,6 +262,7 @@ int main(int count, char **arguments) {
   if (!strcmp(verb, "facts")) return print_facts();
   if (!strcmp(verb, "attempts")) return print_attempts();
   if (!strcmp(verb, "connect") && count == 4) return try_connect(arguments[2], atoi(arguments[3]));
+  if (!strcmp(verb, "udp-echo") && count == 3) return echo_datagrams(atoi(arguments[2]));
   if (!strcmp(verb, "count")) return count_lines(number(arguments, 2, 10000), count > 3 ? number(arguments, 3, 0) : 0);
   if (!strcmp(verb, "eat")) return eat_memory(number(arguments, 2, 64));
   if (!strcmp(verb, "fork")) return fork_until_refused(number(arguments, 2, 1000));

@@ -6,7 +6,7 @@ import { busyboxLayer } from '@gantry/demo';
 import { TestNode, assertNothingLeft, type Mode } from '@gantry/test-harness';
 import type { DriverAnswers, DriverRequest, DriverTask } from './bus-messages.js';
 import type { Cleanup } from './cleanup.js';
-import { readMemory, type ProcessMemory } from './process-memory.js';
+import { readMemory, readMemoryTogether, type ProcessMemory } from './process-memory.js';
 import type { Workplace } from './workplace.js';
 
 /** The image that every row but the pull runs, on both sides. */
@@ -69,9 +69,7 @@ export class BenchNode {
 
   /** Gantry's own processes and nats-server. */
   readMemory(): ProcessMemory {
-    const processes = [...this.node.processNames, 'nats-server'].map((name) =>
-      readMemory(this.node.pidOf(name)),
-    );
+    const processes = this.#pids.map(readMemory);
     const sum = (pick: (memory: ProcessMemory) => number): number =>
       processes.reduce((total, one) => total + pick(one), 0);
     return {
@@ -79,6 +77,15 @@ export class BenchNode {
       proportionalKiB: sum(({ proportionalKiB }) => proportionalKiB),
       privateKiB: sum(({ privateKiB }) => privateKiB),
     };
+  }
+
+  /** Resident KiB of the same processes, pages of one file counted once. */
+  readMemoryTogether(): number {
+    return readMemoryTogether(this.#pids);
+  }
+
+  get #pids(): readonly number[] {
+    return [...this.node.processNames, 'nats-server'].map((name) => this.node.pidOf(name));
   }
 
   /** Memory of each container's shim. */

@@ -25,7 +25,7 @@ const methods: readonly (readonly [string, string])[] = [
   ],
   [
     'idle node',
-    'Resident memory of all our processes and nats-server added up, after a start and the load of one image. The measured peer is `podman system service`, which serves an API and supervises nothing. dockerd with containerd does not run beside the others here; its figure was taken on another machine and only orients.',
+    'Resident memory of all our processes and nats-server together, after a start and the load of one image. Pages of a file that several of them map (the binary of Node) are there once and are counted once; the notes have the plain sum of resident sizes too. The measured peer is `podman system service`, which serves an API and supervises nothing. dockerd with containerd does not run beside the others here; its figure was taken on another machine and only orients.',
   ],
   [
     'pull',

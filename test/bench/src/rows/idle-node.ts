@@ -15,20 +15,21 @@ export async function measureIdleNode(
   note: (sentence: string) => void,
 ): Promise<Row[]> {
   await sleep(settleMs);
-  const { residentKiB, proportionalKiB } = node.readMemory();
+  const { residentKiB } = node.readMemory();
+  const together = node.readMemoryTogether();
   const service = await podman.readServiceMemory(Math.min(settleMs, 3_000));
   const isOne = mode === 'one-process';
   const title = isOne ? 'one process' : 'separate processes';
   note(
-    `Idle node, ${title}: ${megabytes(residentKiB).toFixed(0)} MB resident counts shared pages once for each process; ` +
-      `shared out among them it is ${megabytes(proportionalKiB).toFixed(0)} MB.`,
+    `Idle node, ${title}: ${megabytes(together).toFixed(0)} MB with pages of one file counted once; ` +
+      `the resident sizes of its processes add up to ${megabytes(residentKiB).toFixed(0)} MB.`,
   );
   return [
     {
       id: isOne ? 'memory-node-one-process' : 'memory-node-separate',
       what: `idle node, nats-server included, ${title}`,
       unit: 'MB',
-      value: megabytes(residentKiB),
+      value: megabytes(together),
       peers: [
         measured('podman system service', megabytes(service.residentKiB)),
         published('dockerd + containerd', 115),
