@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { GantryUnderTest, startScriptedNode } from './testing/command-line.js';
+import { GantryUnderTest, startScriptedNode, type ScriptedNode } from './testing/command-line.js';
 import { version } from './version.js';
 
-let node: { readonly runDirectory: string; stop(): Promise<void> };
+let node: ScriptedNode;
 let gantry: GantryUnderTest;
 let directory: string;
 
@@ -104,11 +104,29 @@ test('signals go to the container, whose exit code tells what they did', async (
   assert.equal((await other.finished).exitCode, 143);
 });
 
+test('a restart of gantry costs neither output nor exit code', async () => {
+  const child = gantry.start(['run', '--name', 'ticking', 'demo:1', 'ticks', '30']);
+  await once(child.stdout, 'data');
+  const waiting = gantry.start(['wait', 'ticking']);
+  await sleep(300);
+  node.restartApi();
+  const { exitCode, stdout, stderr } = await child.finished;
+  assert.equal(stdout, Array.from({ length: 30 }, (_, index) => `tick ${index + 1}\n`).join(''));
+  assert.equal(exitCode, 5);
+  assert.match(stderr, /the connection was lost; waiting for gantry/);
+  assert.equal((await waiting.finished).stdout, '5\n');
+});
+
 test('a signal during a pull ends it and leaves no container', async () => {
   const child = gantry.start(['pull', 'slow/app:1']);
   await sleep(400);
   child.kill('SIGINT');
   await child.finished;
+  const running = gantry.start(['run', '--cidfile', join(directory, 'slow'), 'slow/app:1']);
+  await sleep(400);
+  running.kill('SIGINT');
+  assert.equal((await running.finished).exitCode, 130);
+  assert.ok(!existsSync(join(directory, 'slow')));
   assert.equal((await gantry.run(['ps', '-aq'])).stdout, '');
 });
 

@@ -4,6 +4,7 @@ import { ApiFailure } from '../failures.js';
 import { writeBytes } from '../output/print.js';
 import { DetachWatcher, usualDetachKeys } from './detach-keys.js';
 import { enterRawMode } from './raw-mode.js';
+import type { Shown } from './resume.js';
 
 interface SessionOptions {
   /** Send our standard input, as soon as `started` says that somebody can read it. */
@@ -12,6 +13,8 @@ interface SessionOptions {
   /** The process has a terminal: ours becomes its. */
   readonly terminal: boolean;
   readonly detachKeys?: readonly number[];
+  /** Counts what was shown. */
+  readonly shown?: Shown;
 }
 
 export type SessionEnd = { readonly exitCode: number } | 'detached';
@@ -34,10 +37,10 @@ export async function runSession(attached: Attached, options: SessionOptions): P
         () => sendInput(attached, options, leave),
         () => undefined,
       );
-    return await receiveOutput(attached, leave.signal);
+    return await receiveOutput(attached, leave.signal, options.shown ?? { stdout: 0, stderr: 0 });
   } finally {
     process.stdout.off('resize', onResize);
-    process.stdin.pause();
+    if (options.stdin) process.stdin.pause();
     restore();
     attached.close();
   }
@@ -66,13 +69,15 @@ function sendInput(
   stdin.once('error', () => attached.endInput());
 }
 
-async function receiveOutput(attached: Attached, left: AbortSignal): Promise<SessionEnd> {
+async function receiveOutput(attached: Attached, left: AbortSignal, shown: Shown): Promise<SessionEnd> {
   left.addEventListener('abort', () => attached.close(), { once: true });
   try {
     for await (const { kind, payload } of attached.frames) {
-      if (kind === frameKinds.stdout) await writeBytes(process.stdout, payload);
-      else if (kind === frameKinds.stderr) await writeBytes(process.stderr, payload);
-      else if (kind === frameKinds.exit) return { exitCode: payload.readInt32BE(0) };
+      if (kind === frameKinds.stdout || kind === frameKinds.stderr) {
+        const stream = kind === frameKinds.stdout ? 'stdout' : 'stderr';
+        await writeBytes(process[stream], payload);
+        shown[stream] += payload.length;
+      } else if (kind === frameKinds.exit) return { exitCode: payload.readInt32BE(0) };
       else if (kind === frameKinds.error) throw new ApiFailure(JSON.parse(payload.toString()) as ApiFailure);
     }
   } catch (error) {

@@ -14,8 +14,15 @@ export interface Finished {
   readonly stderr: string;
 }
 
+export interface ScriptedNode {
+  readonly runDirectory: string;
+  /** The api alone goes away and comes back. */
+  restartApi(): void;
+  stop(): Promise<void>;
+}
+
 /** A real api over a real bus, whose node agent follows a script. */
-export async function startScriptedNode(): Promise<{ readonly runDirectory: string; stop(): Promise<void> }> {
+export async function startScriptedNode(): Promise<ScriptedNode> {
   const child = spawn(process.execPath, [scriptedNode], { stdio: ['pipe', 'pipe', 'inherit'] });
   const exited = once(child, 'exit');
   const [line] = (await Promise.race([once(child.stdout, 'data'), exited.then(() => [undefined])])) as [
@@ -24,6 +31,7 @@ export async function startScriptedNode(): Promise<{ readonly runDirectory: stri
   if (line === undefined) throw new Error('the scripted node did not start');
   return {
     runDirectory: line.toString().trim(),
+    restartApi: () => void child.stdin.write('restart\n'),
     stop: async () => {
       child.stdin.end();
       await exited;

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import { containerPath, type Client } from '../client/client.js';
-import type { WaitLine } from '../client/types.js';
 import type { Context } from '../context.js';
 import { ApiFailure, ExitWith } from '../failures.js';
 import { parseInteger } from '../flags/quantities.js';
 import { complain, print } from '../output/print.js';
+import { exitCodeOf, survivingRestarts } from '../terminal/resume.js';
 
 /**
  * Does the same to every container at once; prints what each gave in the order asked, complains about those that
@@ -121,19 +121,12 @@ export function configureWait(command: Command, context: () => Context): void {
   command
     .argument('<container...>')
     .usage('CONTAINER [CONTAINER...]')
-    .action((names: string[]) => forEach('wait', names, (name) => waitForExit(context().client, name)));
-}
-
-/** The exit code as text. */
-async function waitForExit(client: Client, name: string): Promise<string> {
-  for await (const { exitCode, message } of await client.lines<WaitLine>(
-    'POST',
-    containerPath(name, '/wait'),
-  )) {
-    if (message !== undefined) complain(`gantry wait: ${message}`);
-    if (exitCode !== undefined) return String(exitCode);
-  }
-  throw new ApiFailure({ code: 'unavailable', message: `the wait for ${name} ended without an exit code` });
+    .action((names: string[]) =>
+      forEach('wait', names, async (name) => {
+        const { client } = context();
+        return String(await survivingRestarts(client, () => exitCodeOf(client, name)));
+      }),
+    );
 }
 
 export function configureRename(command: Command, context: () => Context): void {

@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { rmSync, statSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { containerPath, imagePath, type Client } from '../client/client.js';
 import type { ContainerSpec, WaitLine } from '../client/types.js';
@@ -9,6 +9,7 @@ import { specFromFlags } from '../flags/container-spec.js';
 import { describeErrno } from '../flags/pairs.js';
 import { complain, print } from '../output/print.js';
 import { parseDetachKeys } from '../terminal/detach-keys.js';
+import { resumeFromLog } from '../terminal/resume.js';
 import { runSession, terminalSize } from '../terminal/session.js';
 import { SignalProxy, endedBySignal } from '../terminal/signals.js';
 import { pullImage } from './pull.js';
@@ -45,7 +46,9 @@ export function configureCreate(command: Command, context: () => Context): void 
     .passThroughOptions()
     .action(async (image: string, words: string[], flags: ContainerFlags) => {
       const { client, environment } = context();
-      const created = await createContainer(client, specFromFlags(image, words, flags, environment), flags);
+      const created = await createContainer(client, specFromFlags(image, words, flags, environment), flags, {
+        pulling: false,
+      });
       print(created.id);
     });
 }
@@ -65,66 +68,88 @@ async function run(
     throw new UsageFailure('standard input is no terminal: leave out -t, or -i');
 
   // Until something runs, a signal means: forget it.
-  let interrupted: string | undefined;
-  const signals = new SignalProxy((signal) => (interrupted = signal));
-  const created = await createContainer(client, spec, flags);
-  const { id } = created;
+  const interruption: Interruption = { pulling: false };
+  const signals = new SignalProxy((signal) => {
+    if (interruption.pulling) process.exit(endedBySignal(signal).exitCode);
+    interruption.signal ??= signal;
+  });
+  const { id } = await createContainer(client, spec, flags, interruption);
   const forget = async (): Promise<void> => {
     await client
       .request('DELETE', containerPath(id), { query: { force: true, volumes: flags.rm } })
       .catch(() => undefined);
   };
-  if (interrupted !== undefined) {
+  if (interruption.signal !== undefined) {
     await forget();
-    throw endedBySignal(interrupted);
+    throw endedBySignal(interruption.signal);
   }
-
+  const begin = (): Promise<void> => start(client, id, flags.rm === true ? forget : undefined);
   if (detach) {
-    await start(client, id, flags.rm === true ? forget : undefined);
+    await begin();
     print(id);
     return;
   }
 
   // Attached before it starts, so that no byte is lost; waited for before it starts, so that no exit is missed.
-  const removed =
-    flags.rm === true
-      ? client.lines<WaitLine>('POST', containerPath(id, '/wait'), { query: { condition: 'removed' } })
-      : undefined;
+  const removed = flags.rm === true ? awaitRemoval(client, id) : undefined;
   const attached = await client.attach(containerPath(id, '/attach'), { stdin, ...terminalSize(terminal) });
-  const waiting = await removed;
-  await waiting?.next();
-  if (flags.sigProxy !== false && !terminal)
-    signals.forwardTo((signal) => client.post(containerPath(id, '/kill'), { signal }));
-  else signals.close();
-  const started = start(client, id, flags.rm === true ? forget : undefined);
+  const removal = await removed;
+  const shown = { stdout: 0, stderr: 0 };
+  const started = begin();
   const session = runSession(attached, {
-    stdin,
-    started,
-    terminal,
+    ...{ stdin, started, terminal, shown },
     ...(detachKeys === undefined ? {} : { detachKeys }),
   });
   session.catch(() => undefined);
   await started;
-  if (interrupted !== undefined) await client.post(containerPath(id, '/kill'), { signal: interrupted });
+  const kill = (signal: string): Promise<unknown> => client.post(containerPath(id, '/kill'), { signal });
+  if (flags.sigProxy === false || terminal) signals.close();
+  else signals.forwardTo(kill);
+  if (interruption.signal !== undefined) await kill(interruption.signal).catch(() => undefined);
 
-  const end = await session;
+  // Input cannot be sent twice and a terminal cannot be drawn again; all others outlive a restart of gantry.
+  const resumes = !stdin && !terminal && flags.logDriver !== 'none';
+  const end = await session.catch(async (error: unknown) => {
+    if (!resumes || !isApiFailure(error, 'unavailable')) throw error;
+    return { exitCode: await resumeFromLog(client, id, shown) };
+  });
   if (end === 'detached') throw new ExitWith(0);
   // `--rm` has promised that the name is free again when we return.
-  if (waiting !== undefined) for await (const line of waiting) if (line.exitCode !== undefined) break;
+  await removal?.whenRemoved;
   throw new ExitWith(end.exitCode);
 }
 
+/** Resolves when the wait is registered; `whenRemoved` when the container is gone, or when nobody can tell. */
+async function awaitRemoval(client: Client, id: string): Promise<{ readonly whenRemoved: Promise<unknown> }> {
+  const lines = await client.lines<WaitLine>('POST', containerPath(id, '/wait'), {
+    query: { condition: 'removed' },
+  });
+  await lines.next();
+  return { whenRemoved: lines.next().catch(() => undefined) };
+}
+
+/** A signal that came before there was somebody to give it to. */
+interface Interruption {
+  /** A pull can be broken off at once; a container under way must be removed. */
+  pulling: boolean;
+  signal?: string;
+}
+
 /** Creates, and pulls first when the image is missing or `--pull always` asks for it. */
-async function createContainer(client: Client, spec: ContainerSpec, flags: ContainerFlags): Promise<Created> {
+async function createContainer(
+  client: Client,
+  spec: ContainerSpec,
+  flags: ContainerFlags,
+  interruption: Interruption,
+): Promise<Created> {
   if (!['missing', 'always', 'never'].includes(flags.pull))
     throw new UsageFailure(`--pull: "${flags.pull}" is none of missing, always, never`);
-  const pull = (): Promise<unknown> =>
-    pullImage(
-      client,
-      { reference: spec.image, platform: flags.platform ?? '', policy: 'always' },
-      process.stderr,
-      flags.quiet === true,
-    );
+  const pull = async (): Promise<void> => {
+    interruption.pulling = true;
+    const request = { reference: spec.image, platform: flags.platform ?? '', policy: 'always' };
+    await pullImage(client, request, process.stderr, flags.quiet === true);
+    interruption.pulling = false;
+  };
   // Made before the container is, so that a second one of the same name is refused early.
   if (flags.cidfile !== undefined) reserveIdFile(flags.cidfile);
   try {
@@ -159,6 +184,9 @@ const onceKey = (): string => `${process.pid}-${process.hrtime.bigint()}-${Math.
 function reserveIdFile(path: string): void {
   try {
     writeFileSync(path, '', { flag: 'wx' });
+    process.once('exit', () => {
+      if (statSync(path, { throwIfNoEntry: false })?.size === 0) rmSync(path);
+    });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new UsageFailure(
