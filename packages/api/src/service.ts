@@ -25,8 +25,8 @@ export interface ApiParts {
   readonly spoolDirectory: string;
 }
 
-/** JSON bodies are small; image archives are streamed and not counted. */
-const bodyLimitBytes = 1 << 20;
+/** As much as a message of the bus may hold; image archives are streamed and not counted. */
+const bodyLimitBytes = 512 * 1024;
 
 /** The HTTP application: routes over the bus, schemas at the edge, one shape for errors. */
 export async function createApplication(parts: ApiParts): Promise<FastifyInstance> {

@@ -41,7 +41,7 @@ export class ScriptedContainer extends EventEmitter {
     this.emit('output', output);
   }
 
-  /** Programs: echo, both, fail N, cat, sleep, flood N, size, absent, forbidden. */
+  /** Programs: echo, both, fail N, cat, sleep, flood N, size, ticks N, absent, forbidden. */
   start(): void {
     const [program = 'sleep', ...words] = this.spec.command ?? [];
     if (program === 'absent')
@@ -86,6 +86,17 @@ export class ScriptedContainer extends EventEmitter {
         this.write('stdout', `${this.sizes.join(' ')}\n`);
         this.end(0);
         return;
+      case 'ticks': {
+        let count = 0;
+        const timer = setInterval(() => {
+          count += 1;
+          this.write('stdout', `tick ${count}\n`);
+          if (count < Number(words[0])) return;
+          clearInterval(timer);
+          this.end(5);
+        }, 50);
+        return;
+      }
       case 'cat':
         this.on('stdin', (data: Buffer) => this.write('stdout', data));
         this.once('eof', () => this.end(0));

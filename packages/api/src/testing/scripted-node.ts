@@ -15,8 +15,9 @@ export interface ScriptedNode {
   readonly runDirectory: string;
   readonly stateDirectory: string;
   readonly socketPath: string;
-  readonly api: RunningService;
   readonly environment: ServiceEnvironment;
+  /** The api alone goes away and comes back. */
+  restartApi(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -57,21 +58,16 @@ export async function startScriptedNode(): Promise<ScriptedNode> {
     );
     const runDirectory = join(directory, 'run');
     const stateDirectory = join(directory, 'state');
-    const api = await startApi(environment, {
-      run_dir: runDirectory,
-      state_dir: stateDirectory,
-      socket_group: 'gantry',
-    });
-    running.push(api);
+    const config = { run_dir: runDirectory, state_dir: stateDirectory, socket_group: 'gantry' };
+    let api = await startApi(environment, config);
+    running.push({ name: 'api', metricsUrl: api.metricsUrl, stop: () => api.stop() });
     return {
-      agent,
-      loads,
-      runDirectory,
-      stateDirectory,
+      ...{ agent, loads, runDirectory, stateDirectory, environment, stop },
       socketPath: join(runDirectory, 'api.sock'),
-      api,
-      environment,
-      stop,
+      restartApi: async () => {
+        await api.stop();
+        api = await startApi(environment, config);
+      },
     };
   } catch (error) {
     await stop();
