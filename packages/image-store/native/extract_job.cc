@@ -23,7 +23,7 @@ namespace gantry::image {
 namespace {
 
 constexpr auto kProgressPeriod = std::chrono::milliseconds(100);
-constexpr int kNiceness = 10;
+constexpr int kNiceness = 5;
 
 // Unpacking gives way to everything else on the node: containers must start as fast as ever during a pull. Niceness is a
 // thread's own on Linux, and lowering oneself is always allowed.

@@ -37,6 +37,7 @@ export class ImageStore {
   readonly rootfs: RootfsStore;
   readonly #loadDirectory: string;
   readonly #insecureRegistries: readonly string[];
+  readonly #running = new Set<Promise<unknown>>();
   readonly #pulls = new SharedWork<ImageRecord, LayerProgressReport>();
 
   private constructor(
@@ -139,13 +140,22 @@ export class ImageStore {
 
   /** What can be tried again keeps the layers that are whole; what failed for good leaves nothing. */
   async #cleaningUp<T>(work: () => Promise<T>): Promise<T> {
+    const running = work();
+    this.#running.add(running);
     try {
-      return await work();
+      return await running;
     } catch (error) {
       const lasting = isGantryError(error) && (!error.retryable || error.code === 'resource_exhausted');
       if (lasting) await this.collect();
       throw error;
+    } finally {
+      this.#running.delete(running);
     }
+  }
+
+  /** Waits for pulls and loads to end; their callers' signals are what ends them. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#running);
   }
 
   async tag(name: string, reference: string): Promise<ImageRecord> {

@@ -17,7 +17,7 @@ export function startImageStore(
     start: async (kit) => {
       const store = await ImageStore.open(config);
       const metrics = createImageStoreMetrics(kit.registry, store);
-      return { handlers: createHandlers(store, metrics, kit) };
+      return { handlers: createHandlers(store, metrics, kit), stop: () => store.settle() };
     },
   });
 }

@@ -1,9 +1,11 @@
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ImageRecord } from '../image-catalog.js';
 import { ImageStore } from '../image-store.js';
 import type { LayerProgressReport } from '../layer-store.js';
+import { writeLayout, type LayerFixture } from './layout-fixture.js';
+import { makeTar, type TarEntry } from './tar-fixture.js';
 
 /** A store with a directory of its own, beside one for the test's files. Both go away with it. */
 export class StoreFixture {
@@ -11,6 +13,7 @@ export class StoreFixture {
   readonly stateDir = join(this.root, 'state');
   readonly work = join(this.root, 'work');
   #store: ImageStore | undefined;
+  #layouts = 0;
 
   async open(): Promise<ImageStore> {
     this.#store = await ImageStore.open({
@@ -54,6 +57,21 @@ export class StoreFixture {
       { reference, platform: options.platform ?? '', policy: options.policy ?? '', credentials: undefined },
       { signal, onProgress },
     );
+  }
+
+  /** Loads an image of these layers and answers where the layers are, bottom first. */
+  async unpack(...layers: (readonly TarEntry[] | LayerFixture)[]): Promise<string[]> {
+    const directory = join(this.work, `layout${(this.#layouts += 1)}`);
+    mkdirSync(directory, { recursive: true });
+    const made = layers.map((layer) => ('tar' in layer ? layer : { tar: makeTar(layer) }));
+    writeLayout(directory, made, { name: `example.org/made:${this.#layouts}` });
+    const [image] = await this.load(directory);
+    return (image?.chainIds ?? []).map((chainId) => this.store.parts.layers.diffPath(chainId));
+  }
+
+  async unpackOne(layer: readonly TarEntry[] | LayerFixture): Promise<string> {
+    const [path = ''] = await this.unpack(layer);
+    return path;
   }
 
   /** Names of everything that the store keeps, by directory, without its records' content. */
