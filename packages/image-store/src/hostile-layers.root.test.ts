@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { isGantryError } from '@gantry/protocol';
-import { digestOf } from './digest.js';
+import { digestOf, type Digest } from './digest.js';
 import type { LayerFixture } from './testing/layout-fixture.js';
 import { StoreFixture } from './testing/store-fixture.js';
 import { makeTar, type TarEntry } from './testing/tar-fixture.js';
