@@ -9,10 +9,8 @@ import { specFromFlags } from '../flags/container-spec.js';
 import { describeErrno } from '../flags/pairs.js';
 import { complain, print } from '../output/print.js';
 import { parseDetachKeys } from '../terminal/detach-keys.js';
-import { resumeFromLog } from '../terminal/resume.js';
 import { runSession, terminalSize } from '../terminal/session.js';
 import { SignalProxy, endedBySignal } from '../terminal/signals.js';
-import { pullImage } from './pull.js';
 
 interface RunFlags extends ContainerFlags {
   detach?: boolean;
@@ -111,6 +109,7 @@ async function run(
   const resumes = !stdin && !terminal && flags.logDriver !== 'none';
   const end = await session.catch(async (error: unknown) => {
     if (!resumes || !isApiFailure(error, 'unavailable')) throw error;
+    const { resumeFromLog } = await import('../terminal/resume.js');
     return { exitCode: await resumeFromLog(client, id, shown) };
   });
   if (end === 'detached') throw new ExitWith(0);
@@ -147,6 +146,7 @@ async function createContainer(
   const pull = async (): Promise<void> => {
     interruption.pulling = true;
     const request = { reference: spec.image, platform: flags.platform ?? '', policy: 'always' };
+    const { pullImage } = await import('./pull.js');
     await pullImage(client, request, process.stderr, flags.quiet === true);
     interruption.pulling = false;
   };
