@@ -77,7 +77,7 @@ async function tour(node: DemoNode): Promise<void> {
   const { services } = node.readFacts();
   print(`\n${bold('Where to look')}`);
   print(
-    `api      unix:${join(node.runDirectory, 'api.sock')}  (curl --unix-socket ${join(node.runDirectory, 'api.sock')} http://gantry/openapi.json)`,
+    `api      unix:${join(node.runDirectory, 'api.sock')}  (curl --unix-socket ${join(node.runDirectory, 'api.sock')} http://gantry/v1/openapi.json)`,
   );
   for (const service of services) print(`metrics  ${service.metrics_url}/metrics  ${service.name}`);
   print(`\n${bold('Try next, in another terminal')}`);
@@ -105,7 +105,7 @@ async function main(words: readonly string[]): Promise<number> {
   print(
     `${bold('One node is up')} after ${((performance.now() - started) / 1000).toFixed(2)} s: ${node.readFacts().node_id}`,
   );
-  let failure: unknown;
+  let failure: Error | undefined;
   try {
     const ending = await Promise.race([tour(node).then(() => 'shown' as const), interrupted]);
     if (ending === 'shown' && !once) {
@@ -113,7 +113,7 @@ async function main(words: readonly string[]): Promise<number> {
       await Promise.race([interrupted, node.ended]);
     }
   } catch (error) {
-    failure = error;
+    failure = error instanceof Error ? error : new Error(String(error));
   }
   print('\ntaking everything down');
   const clean = await node.stop();

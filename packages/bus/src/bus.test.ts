@@ -53,7 +53,7 @@ before(async () => {
   directory = mkdtempSync(join(tmpdir(), 'gantry-bus-test-'));
   port = await freePort();
   const users = nodeServices.map((service) => {
-    const pair = nkeys.createUser();
+    const pair = (nkeys as { createUser(): { getSeed(): Uint8Array; getPublicKey(): string } }).createUser();
     seeds.set(service, new TextDecoder().decode(pair.getSeed()));
     return { nkey: pair.getPublicKey(), permissions: permissionsFor(service, nodeId) };
   });

@@ -14,6 +14,14 @@ export function loadNodeId(stateDirectory: string): string {
   return nodeId;
 }
 
+interface KeyPair {
+  getSeed(): Uint8Array;
+  getPublicKey(): string;
+}
+
+/** What is used of nkeys, for which the nats package has no types. */
+const keyTools = nkeys as { createUser(): KeyPair; fromSeed(seed: Uint8Array): KeyPair };
+
 /** A bus user's key pair. The seed is a secret; nats-server is given the public key only. */
 export interface BusKey {
   readonly seed: string;
@@ -26,10 +34,10 @@ export function loadBusKey(stateDirectory: string, user: string): BusKey {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   chmodSync(directory, 0o700);
   const path = join(directory, `${user}.nk`);
-  const seed = createOnce(path, () => `${Buffer.from(nkeys.createUser().getSeed()).toString()}\n`).trim();
+  const seed = createOnce(path, () => `${Buffer.from(keyTools.createUser().getSeed()).toString()}\n`).trim();
   chmodSync(path, 0o600);
   try {
-    return { seed, publicKey: nkeys.fromSeed(Buffer.from(seed)).getPublicKey() };
+    return { seed, publicKey: keyTools.fromSeed(Buffer.from(seed)).getPublicKey() };
   } catch (cause) {
     throw damaged(path, 'holds no key; remove it and a new one is made', cause);
   }

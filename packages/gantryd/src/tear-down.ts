@@ -1,5 +1,5 @@
 import { Bus, createBusMetrics } from '@gantry/bus';
-import { GantryError, asGantryError, cgroup, network, node as nodeProtocol } from '@gantry/protocol';
+import { asGantryError, cgroup, network, node as nodeProtocol, type GantryError } from '@gantry/protocol';
 import { Registry } from 'prom-client';
 import { loadBusKey } from './identity.js';
 import { stopNode, type RunningNode } from './node.js';

@@ -70,7 +70,7 @@ export function describeOnNode(
   options: Omit<TestNodeOptions, 'mode'> & { readonly modes?: readonly Mode[] } = {},
 ): void {
   for (const mode of options.modes ?? modes) {
-    describe(`${title} (${mode})`, { skip: skipUnlessRoot }, () => {
+    void describe(`${title} (${mode})`, { skip: skipUnlessRoot }, () => {
       let node: TestNode | undefined;
       let earlier: Footprint | undefined;
       const getNode = (): TestNode => {
