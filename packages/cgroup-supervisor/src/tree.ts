@@ -166,10 +166,14 @@ export class CgroupTree {
     for (const level of [unified.mountPoint, ...levelsBelow(unified.mountPoint, parent)]) {
       const offered = words(join(level, 'cgroup.controllers'));
       const enabled = words(join(level, 'cgroup.subtree_control'));
-      for (const controller of wantedControllers) {
-        if (!offered.includes(controller) || enabled.includes(controller)) continue;
-        const problem = enableController(unified, level, controller);
-        if (problem !== undefined) problems.push(problem);
+      const lacking = wantedControllers.filter((one) => offered.includes(one) && !enabled.includes(one));
+      if (lacking.length > 0 && level === unified.mountPoint) emptyNamespaceRoot(level);
+      for (const controller of lacking) {
+        try {
+          writeKernelFile(join(level, 'cgroup.subtree_control'), `+${controller}`);
+        } catch (error) {
+          problems.push(`the controller "${controller}" cannot be enabled in ${level}: ${reasonOf(error)}`);
+        }
       }
     }
     return words(join(parent, 'cgroup.subtree_control'));
@@ -209,33 +213,29 @@ function inheritCpusets(hierarchy: Hierarchy, directory: string): void {
 }
 
 /**
- * Enables one controller for the children of a cgroup. Where a container or a cgroup namespace gave us a root that
- * has processes (ours among them), v2 refuses: a cgroup has either processes or controllers for children. Then they
- * move to a leaf named "init", as every container engine inside a container does.
+ * Where a cgroup namespace or a container gave us a root with processes in it (ours among them), controllers cannot be
+ * handed down: on v2 a cgroup has either processes or controllers for its children. The processes move to a leaf named
+ * "init", as every container engine inside a container does. Before the first controller: with processes inside, the
+ * kernel takes cpu and pids, and then refuses memory for good, since the cgroup has become a threaded domain.
  */
-function enableController(unified: Hierarchy, level: string, controller: string): string | undefined {
-  const file = join(level, 'cgroup.subtree_control');
-  for (let attempt = 0; ; attempt++) {
-    try {
-      writeKernelFile(file, `+${controller}`);
-      return undefined;
-    } catch (error) {
-      // Only the root of a namespace has both: the machine's root has no cgroup.type and is exempt from the rule.
-      const isOurRoot =
-        level === unified.mountPoint && statSync(join(level, 'cgroup.type'), { throwIfNoEntry: false });
-      if (errnoName(error) === 'EBUSY' && isOurRoot && attempt < 5) moveProcesses(level, join(level, 'init'));
-      else return `the controller "${controller}" cannot be enabled in ${level}: ${reasonOf(error)}`;
-    }
+function emptyNamespaceRoot(root: string): void {
+  // The machine's own root has no cgroup.type and is exempt from the rule.
+  if (statSync(join(root, 'cgroup.type'), { throwIfNoEntry: false }) === undefined) return;
+  const leaf = join(root, 'init');
+  // Again for what was forked meanwhile; what is outside our pid namespace reads as 0 and cannot be moved.
+  for (let round = 0; round < 5; round++) {
+    const pids = words(join(root, 'cgroup.procs')).filter((pid) => pid !== '0');
+    if (pids.length === 0) return;
+    makeDirectory(leaf);
+    for (const pid of pids) moveProcess(pid, leaf);
   }
 }
 
-function moveProcesses(from: string, to: string): void {
-  makeDirectory(to);
-  for (const pid of words(join(from, 'cgroup.procs'))) {
-    try {
-      writeKernelFile(join(to, 'cgroup.procs'), pid);
-    } catch (error) {
-      if (errnoName(error) !== 'ESRCH') throw error;
-    }
+function moveProcess(pid: string, directory: string): void {
+  try {
+    writeKernelFile(join(directory, 'cgroup.procs'), pid);
+  } catch (error) {
+    // It has ended.
+    if (errnoName(error) !== 'ESRCH') throw error;
   }
 }
