@@ -74,14 +74,15 @@ async function run(
   const { id } = await createContainer(client, spec, flags, interruption);
   const forget = async (): Promise<void> => {
     await client
-      .request('DELETE', containerPath(id), { query: { force: true, volumes: flags.rm } })
+      .request('DELETE', containerPath(id), { query: { force: true, volumes: true } })
       .catch(() => undefined);
   };
   if (interruption.signal !== undefined) {
     await forget();
     throw endedBySignal(interruption.signal);
   }
-  const begin = (): Promise<void> => start(client, id, flags.rm === true ? forget : undefined);
+  // What could not be started is nothing that anybody asked to keep: the name is free for the next try.
+  const begin = (): Promise<void> => start(client, id, forget);
   if (detach) {
     await begin();
     print(id);
