@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startApi } from './main.js';
+import { answers } from './schemas/answers.js';
 import { SocketClient, readAll, splitFrames, type Answer } from './testing/http-client.js';
 import { startScriptedNode, type ScriptedNode } from './testing/scripted-node.js';
 
@@ -119,10 +120,13 @@ test('what a body or a query should not hold is refused by its name', async () =
   assert.match(nowhere.text, /this api has no GET \/v1\/nowhere/);
 });
 
-test('an OpenAPI document describes every route', async () => {
+test('an OpenAPI document describes every route, its answer and its failure', async () => {
+  interface Operation {
+    readonly responses: Record<string, { content?: Record<string, { schema: { properties: object } }> }>;
+  }
   const document = (await client.call('GET', '/v1/openapi.json')).json as {
     openapi: string;
-    paths: Record<string, object>;
+    paths: Record<string, Record<string, Operation>>;
   };
   assert.equal(document.openapi, '3.1.0');
   for (const path of [
@@ -133,6 +137,24 @@ test('an OpenAPI document describes every route', async () => {
     '/v1/info',
   ])
     assert.ok(document.paths[path], path);
+  const described = (path: string, method: string, status: string): string[] =>
+    Object.keys(
+      document.paths[path]?.[method]?.responses[status]?.content?.['application/json']?.schema.properties ??
+        {},
+    );
+  assert.deepEqual(described('/v1/containers', 'post', '201'), ['id', 'warnings', 'name']);
+  for (const route of Object.keys(answers)) {
+    const [method = '', path = ''] = route.split(' ');
+    const operation = document.paths[path.replaceAll(/:(\w+)/g, '{$1}')]?.[method.toLowerCase()];
+    assert.ok(operation, `answers.ts describes ${route}, which is no route`);
+  }
+  for (const [path, operations] of Object.entries(document.paths))
+    for (const method of Object.keys(operations))
+      assert.deepEqual(
+        described(path, method, 'default'),
+        ['code', 'message', 'operation', 'object'],
+        `${method} ${path}`,
+      );
 });
 
 test('a wait tells that it is registered before the exit that it reports', async () => {

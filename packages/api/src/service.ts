@@ -13,6 +13,7 @@ import { containerRoutes } from './routes/containers.js';
 import { imageRoutes } from './routes/images.js';
 import { nodeRoutes } from './routes/node.js';
 import { volumeRoutes } from './routes/volumes.js';
+import { responsesOf } from './schemas/answers.js';
 
 /** What the routes work with. */
 export interface ApiParts {
@@ -46,6 +47,7 @@ export async function createApplication(parts: ApiParts): Promise<FastifyInstanc
   app.addContentTypeParser(['application/x-tar', 'application/octet-stream'], (_request, payload, done) =>
     done(null, payload),
   );
+  describeAnswers(app);
   reportErrors(app, parts);
   measure(app, parts.metrics);
 
@@ -90,6 +92,14 @@ function validateStrictly(app: FastifyInstance): void {
   });
   // Answers come from typed messages; there is nothing to filter out of them.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+}
+
+/** For the OpenAPI document alone. */
+function describeAnswers(app: FastifyInstance): void {
+  app.addHook('onRoute', (route) => {
+    if (typeof route.method !== 'string' || route.schema === undefined) return;
+    route.schema.response ??= responsesOf(route.method, route.url);
+  });
 }
 
 function reportErrors(app: FastifyInstance, { logger }: ApiParts): void {
