@@ -172,8 +172,8 @@ describeOnNode('containers never die with us', (getNode) => {
       const attempt = node.gantry(['start', name]);
       await sleep(index * 15);
       await node.kill(target).catch(() => undefined);
-      await attempt;
       await node.startAll();
+      await attempt;
       await eventually(
         `${name} is started`,
         async () => (await node.gantry(['start', name])).code === 0,
