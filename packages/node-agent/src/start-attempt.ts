@@ -173,6 +173,23 @@ async function askSpawner(
   }
 }
 
+/** A lost answer says nothing of what happened: the same attempt, asked for again, gives that attempt's result. */
+async function startProcess(
+  context: AgentContext,
+  request: ReturnType<typeof composeRequest>,
+): Promise<spawn.StartContainerResponse> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await context.bus.call(spawn.Spawner.methods.StartContainer, request, {
+        deadlineMs: DEADLINE_MS,
+      });
+    } catch (error) {
+      const isUnknown = isGantryError(error, 'unavailable') || isGantryError(error, 'deadline_exceeded');
+      if (!isUnknown || tries === 3) throw error;
+    }
+  }
+}
+
 /**
  * Makes the recorded attempt run: three preparations side by side, then the spec, then the process. May be repeated for
  * the same attempt: every service answers a repeated call with what it has. Fails with everything given back.
@@ -220,9 +237,7 @@ export async function startAttempt(
     return rollBack([error]);
   }
   try {
-    const started = await context.bus.call(spawn.Spawner.methods.StartContainer, request, {
-      deadlineMs: DEADLINE_MS,
-    });
+    const started = await startProcess(context, request);
     return {
       pid: started.pid,
       startedUnixNanos: started.startedUnixNanos,
