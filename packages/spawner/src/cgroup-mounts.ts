@@ -66,7 +66,7 @@ export function planCgroupMounts(
     .filter((found) => found !== undefined);
   const v1 = own.filter(({ version }) => version === 1);
   if (own.length > 0 && v1.length === 0)
-    return [{ type: 'cgroup2', target, parameters: [], tolerated: false }];
+    return [{ type: 'cgroup2', target, parameters: [], tolerated: true }];
   return [
     { type: 'tmpfs', target, parameters: [{ key: 'mode', value: '755' }], tolerated: false },
     ...v1.map(({ mountPoint, controllers }) => ({

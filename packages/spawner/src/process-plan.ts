@@ -54,7 +54,7 @@ function writeRlimits(plan: PlanWriter, rlimits: readonly RuntimeRlimit[]): void
     seen.add(type);
     if (soft > hard) refuse(`process.rlimits has ${type} with a soft limit above its hard one`);
     plan.add(planTag.rlimit, (record) =>
-      record.u32(resource).u64(limitValue(soft, type)).u64(limitValue(hard, type)),
+      record.u32(resource).u64(limitValue(soft, type)).u64(limitValue(hard, type)).string(type),
     );
   }
 }

@@ -5,7 +5,7 @@ import { isNativeError, nativeDirectory, type NativeSpawner } from './native.js'
 import type { ProcessDirectory } from './runtime-records.js';
 import { ShimConnection, ShimSilence } from './shim-connection.js';
 import type { ShimMessage } from './shim-protocol.js';
-import type { StartFailure } from './start-failure.js';
+import { SHIM_STAGE, type StartFailure } from './start-failure.js';
 
 export type Started = Extract<ShimMessage, { kind: 'started' }>;
 type FirstWord = Started | Extract<ShimMessage, { kind: 'failed' }>;
@@ -72,7 +72,7 @@ export class ShimLauncher {
       connection.close();
       return {
         ok: false,
-        failure: { stage: 'start the shim', errno: error.timedOut ? ETIMEDOUT : ESRCH, path: '' },
+        failure: { stage: SHIM_STAGE, errno: error.timedOut ? ETIMEDOUT : ESRCH, path: '' },
       };
     }
   }

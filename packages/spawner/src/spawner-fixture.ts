@@ -23,7 +23,7 @@ import { spawn, type Init } from '@gantry/protocol';
 import { pino } from 'pino';
 import { attachProcess } from './attach.js';
 import type { Handle } from './container-plan.js';
-import { loadNative } from './native.js';
+import { loadNative, type NativeSpawner } from './native.js';
 import { type Container, type ExitNotice, Spawner } from './spawner.js';
 
 /** Why root tests cannot run here; false when they can. */
@@ -201,12 +201,13 @@ export class SpawnerFixture {
   readonly directory = mkdtempSync(join(tmpdir(), 'gantry-test-spawner-'));
   readonly runDirectory = join(this.directory, 'run');
   readonly exits: ExitNotice[] = [];
+  /** Called with the pid of every shim, before it has done anything. */
+  onShim: (pid: number) => void = () => {};
   readonly #mountsBefore = readFileSync('/proc/self/mountinfo', 'utf8');
   #spawner: Spawner | undefined;
   #sandbox: Sandbox | undefined;
   #layer: string | undefined;
   readonly #cgroups: string[] = [];
-  readonly #started = new Set<string>();
 
   static async make(): Promise<SpawnerFixture> {
     const fixture = new SpawnerFixture();
@@ -237,11 +238,24 @@ export class SpawnerFixture {
     this.#spawner?.leave();
     this.#spawner = new Spawner({
       runDirectory: this.runDirectory,
-      native: loadNative(),
+      native: this.#watchedNative(),
       logger: pino({ level: 'silent' }),
       onExit: (notice) => this.exits.push(notice),
     });
     await this.#spawner.adopt();
+  }
+
+  /** The addon, telling of each shim the moment it runs. */
+  #watchedNative(): NativeSpawner {
+    const native = loadNative();
+    return {
+      ...native,
+      startShim: (...values) => {
+        const shim = native.startShim(...values);
+        this.onShim(shim.pid);
+        return shim;
+      },
+    };
   }
 
   makeDirectory(name: string): string {
@@ -274,7 +288,6 @@ export class SpawnerFixture {
     spec: RuntimeSpec,
     more: Init<spawn.StartContainerRequest> = {},
   ): spawn.StartContainerRequest {
-    this.#started.add(id);
     const init: Init<spawn.StartContainerRequest> = {
       containerId: id,
       attempt: 1,
@@ -402,4 +415,21 @@ export async function eventually(what: string, holds: () => boolean): Promise<vo
     if (Date.now() > end) throw new Error(`not in time: ${what}`);
     await delay(10);
   }
+}
+
+/** Pids of living processes in this user namespace; a zombie waits for pid 1 of this machine alone. */
+export function processesIn(userNamespace: Handle): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return (
+          statSync(`/proc/${pid}/ns/user`).ino === userNamespace.inode &&
+          !/^State:\s*Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+        );
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
 }

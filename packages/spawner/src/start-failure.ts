@@ -1,6 +1,9 @@
 import { constants } from 'node:os';
 import { GantryError, type ErrorCode } from '@gantry/protocol';
 
+/** The shim itself was killed or did not answer: nothing is wrong with the request. */
+export const SHIM_STAGE = 'start the shim';
+
 /** Why the shim could not start a process: the step, the errno, and what it was about. */
 export interface StartFailure {
   readonly stage: string;
@@ -38,6 +41,7 @@ export function errnoText(errno: number): string {
 function codeOf({ stage, errno }: StartFailure): ErrorCode {
   const name = ERRNO_NAMES.get(errno);
   // `not_found` and `permission_denied` are for the command alone: exit codes 127 and 126 are told by them.
+  if (stage === SHIM_STAGE) return 'unavailable';
   if (stage === 'execute') return name === 'ENOENT' || name === 'ENOTDIR' ? 'not_found' : 'permission_denied';
   if (name === 'ENOMEM' || name === 'EAGAIN' || name === 'ENOSPC' || name === 'ECHILD')
     return 'resource_exhausted';

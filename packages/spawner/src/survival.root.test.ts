@@ -10,6 +10,7 @@ import { isGantryError, spawn } from '@gantry/protocol';
 import {
   eventually,
   newId,
+  processesIn,
   processesOf,
   processOf,
   skipUnlessRoot,
@@ -205,4 +206,54 @@ test('fifty containers started eight at a time all run and all end', options, as
     exits,
     Array.from({ length: 50 }, () => 5),
   );
+});
+
+test(
+  'a shim killed at any moment of a start leaves no process, whatever the answer was',
+  options,
+  async () => {
+    for (const { main } of fixture.spawner.list()) {
+      main.signal(9);
+      await main.exited;
+    }
+    for (let round = 0; round < 25; round++) {
+      const request = fixture.request(newId(), specOf(['sleep', '60']));
+      fixture.onShim = (pid) => {
+        const until = performance.now() + round * 0.1;
+        while (performance.now() < until) continue;
+        process.kill(pid, 'SIGKILL');
+        fixture.onShim = () => {};
+      };
+      const answer = fixture.spawner.start(request).then(
+        ({ main }) => main.exited,
+        (error: unknown) => error,
+      );
+      const ended = await Promise.race([answer, delay(5000, 'alive')]);
+      assert.notEqual(ended, 'alive');
+      if (!isGantryError(ended)) assert.deepEqual(ended, { ...(ended as object), lost: true, exitCode: 137 });
+      await eventually(
+        'no process is left in the sandbox',
+        () => processesIn(fixture.sandbox.user).length === 0,
+      );
+      assert.deepEqual(processesOf(request.containerId), []);
+      await fixture.spawner.forget(request.containerId);
+    }
+  },
+);
+
+test('limits that this service may not raise are refused by name', options, async () => {
+  const unprivileged =
+    (BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'}`) >>
+      24n) %
+      2n ===
+    0n;
+  const start = fixture.start(
+    specOf(['true'], {}, { rlimits: [{ type: 'RLIMIT_MEMLOCK', soft: 2 ** 62, hard: 2 ** 62 }] }),
+  );
+  if (unprivileged)
+    await assert.rejects(
+      start,
+      /cannot raise resource limit RLIMIT_MEMLOCK: operation not permitted \(EPERM\)/,
+    );
+  else assert.equal((await (await start).main.exited).exitCode, 0);
 });

@@ -33,14 +33,15 @@ void apply_outer_limits(const struct plan *plan) {
   while (next_record(&records, &record)) {
     if (record.tag == TAG_RLIMIT) {
       uint32_t resource = read_u32(&record.body);
-      rlim_t soft = read_u64(&record.body), hard = read_u64(&record.body);
+      read_u64(&record.body);
+      rlim_t hard = read_u64(&record.body);
+      const char *name = read_string(&record.body);
       struct rlimit now;
-      if (getrlimit((int)resource, &now) < 0) fail("read resource limit", "");
+      if (getrlimit((int)resource, &now) < 0) fail("read resource limit", name);
       if (hard > now.rlim_max) {
         now.rlim_max = hard;
-        if (setrlimit((int)resource, &now) < 0) fail("raise resource limit", "");
+        if (setrlimit((int)resource, &now) < 0) fail("raise resource limit", name);
       }
-      (void)soft;
     }
     if (record.tag == TAG_OOM_SCORE_ADJ) {
       char text[16];
@@ -59,7 +60,8 @@ static void apply_limits(const struct plan *plan) {
     if (record.tag != TAG_RLIMIT) continue;
     uint32_t resource = read_u32(&record.body);
     struct rlimit limit = {.rlim_cur = read_u64(&record.body), .rlim_max = read_u64(&record.body)};
-    if (setrlimit((int)resource, &limit) < 0) fail("set resource limit", "");
+    const char *name = read_string(&record.body);
+    if (setrlimit((int)resource, &limit) < 0) fail("set resource limit", name);
   }
 }
 

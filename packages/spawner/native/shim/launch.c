@@ -55,7 +55,7 @@ static void enter_given_namespaces(const struct prepared *prepared) {
 static noreturn void run_stage(const struct prepared *prepared, int sync) {
   die_with_parent();
   for (int index = 0; index < prepared->cgroup_tasks_count; index++)
-    if (write(prepared->cgroup_tasks[index], "0", 1) != 1) fail("join cgroup", "");
+    if (write(prepared->cgroup_tasks[index], "0", 1) != 1) fail("join cgroup", prepared->cgroup_paths[index]);
   apply_outer_limits(prepared->plan);
   enter_given_namespaces(prepared);
   // CLONE_PARENT: init becomes the shim's child. The pid and time namespaces take effect for children only, so a second

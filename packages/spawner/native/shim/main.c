@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -39,6 +40,8 @@ int main(int argc, char **argv) {
     return 0;
   }
   failures_go_to_service(CONTROL_FD);
+  // Started from a memfd, it would be called after that.
+  prctl(PR_SET_NAME, "gantry-shim");
   ignore_signals();
   setsid();
   for (int fd = PLAN_FD; fd <= LOCK_FD; fd++)

@@ -110,6 +110,7 @@ static void prepare_cgroup(struct prepared *prepared, struct cursor *body) {
   if (prepared->cgroup_tasks_count == MAX_CGROUPS) fail_with(E2BIG, "open cgroup", path);
   int tasks = openat(directory, "tasks", O_WRONLY | O_CLOEXEC);
   if (tasks < 0) fail("open cgroup", path);
+  prepared->cgroup_paths[prepared->cgroup_tasks_count] = path;
   prepared->cgroup_tasks[prepared->cgroup_tasks_count++] = tasks;
   if (prepared->memory_cgroup < 0 && faccessat(directory, "memory.oom_control", R_OK, 0) == 0)
     prepared->memory_cgroup = directory;

@@ -27,6 +27,7 @@ struct prepared {
   uint64_t target_namespaces;
   int cgroup_v2;                     // directory for CLONE_INTO_CGROUP; -1: none
   int cgroup_tasks[MAX_CGROUPS];     // v1 `tasks` files
+  const char *cgroup_paths[MAX_CGROUPS];
   int cgroup_tasks_count;
   int memory_cgroup;                 // directory whose OOM kills are counted; -1: none
   bool memory_cgroup_v2;
