@@ -51,10 +51,13 @@ function createProgram(): Command {
     .helpOption('--help', 'show this')
     .helpCommand(false)
     .enablePositionalOptions();
-  program.argument('[verb]').action((verb?: string) => {
-    if (verb !== undefined) throw new UsageFailure(`there is no verb "${verb}"; see gantry --help`);
-    program.help({ error: true });
-  });
+  program
+    .allowExcessArguments()
+    .argument('[verb]')
+    .action((verb?: string) => {
+      if (verb !== undefined) throw new UsageFailure(`there is no verb "${verb}"; see gantry --help`);
+      program.help({ error: true });
+    });
   prepare(program);
   return program;
 }

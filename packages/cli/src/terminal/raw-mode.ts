@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+
 /**
  * Hands every key to the process inside. The terminal is given back on every way out: by the returned function, at
  * exit, after a crash, and when a signal ends us.
@@ -6,6 +8,9 @@ export function enterRawMode(): () => void {
   const { stdin } = process;
   if (!stdin.isTTY) return () => undefined;
   stdin.setRawMode(true);
+  // Node leaves line feeds to be turned into carriage return and line feed; the terminal inside has done so where its
+  // program wants it. What Node has saved brings this back too.
+  spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] });
   let raw = true;
   const restore = (): void => {
     if (!raw) return;

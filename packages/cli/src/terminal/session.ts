@@ -3,7 +3,6 @@ import { frameKinds } from '../client/frames.js';
 import { ApiFailure } from '../failures.js';
 import { writeBytes } from '../output/print.js';
 import { DetachWatcher, usualDetachKeys } from './detach-keys.js';
-import { enterRawMode } from './raw-mode.js';
 import type { Shown } from './resume.js';
 
 interface SessionOptions {
@@ -28,7 +27,8 @@ export function terminalSize(terminal: boolean): { rows?: number; columns?: numb
 /** Joins our terminal or pipes with an attached process until it ends or the user leaves. */
 export async function runSession(attached: Attached, options: SessionOptions): Promise<SessionEnd> {
   const leave = new AbortController();
-  const restore = options.terminal && options.stdin ? enterRawMode() : () => undefined;
+  const restore =
+    options.terminal && options.stdin ? (await import('./raw-mode.js')).enterRawMode() : () => undefined;
   const onResize = (): void => attached.resize(process.stdout.rows, process.stdout.columns);
   if (options.terminal && process.stdout.isTTY) process.stdout.on('resize', onResize);
   try {
