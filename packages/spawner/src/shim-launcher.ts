@@ -20,7 +20,8 @@ const ESRCH = 3;
 const EBUSY = 16;
 const ETIMEDOUT = 110;
 const SIGKILL = 9;
-const REAP_DELAYS_MS = [0, 1, 2, 5, 10, 20, 50, 100, 250, 500, 1000, 2000, 5000, 10_000];
+const REAP_DELAYS_MS = [0, 1, 2, 5, 10, 20, 50, 100, 250, 500, 1000, 2000, 5000];
+const LONGEST_REAP_DELAY_MS = 10_000;
 
 function isFirstWord(message: ShimMessage): message is FirstWord {
   return message.kind === 'started' || message.kind === 'failed';
@@ -113,8 +114,9 @@ export class ShimLauncher {
   /** Waits for a shim of ours to end, so that no zombie stays. Shims of an earlier life have another parent. */
   async reap(pid: number, closed: Promise<void>): Promise<void> {
     await closed;
-    for (const wait of REAP_DELAYS_MS) {
-      await delay(wait, undefined, { ref: false });
+    // Usually gone within a millisecond. A shim that was only left (the service stops, its process goes on) may live for long.
+    for (let tries = 0; ; tries++) {
+      await delay(REAP_DELAYS_MS[tries] ?? LONGEST_REAP_DELAY_MS, undefined, { ref: false });
       if (this.#native.reapChild(pid)) return;
     }
   }
