@@ -32,7 +32,12 @@ const cases: readonly (readonly [title: string, words: readonly string[], code: 
       125,
       /\/no\/such\/dir/,
     ],
-    ['a file of variables that is not there', ['run', '--env-file', '/no/such/env', testImage], 125, /\/no\/such\/env/],
+    [
+      'a file of variables that is not there',
+      ['run', '--env-file', '/no/such/env', testImage],
+      125,
+      /\/no\/such\/env/,
+    ],
     ['a relative mount target', ['run', '-v', '/tmp:relative', testImage, 'true'], 125, /relative/],
     ['a name with forbidden letters', ['run', '--name', 'a/b', testImage, 'true'], 125, /a\/b/],
     ['an unknown container', ['stop', 'nobody'], 1, /nobody/],
