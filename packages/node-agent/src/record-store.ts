@@ -1,4 +1,15 @@
-import { closeSync, fdatasync, fsync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fdatasync,
+  fstatSync,
+  fsync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -20,6 +31,19 @@ async function syncDirectory(path: string): Promise<void> {
     await syncAll(directory);
   } finally {
     closeSync(directory);
+  }
+}
+
+/**
+ * On a full disk the blocks that a record has are all there is, and removing a container must work there above all. One
+ * write(2) of so few bytes is not cut in two by a kill; blanks over what is left of a longer text are JSON too.
+ */
+function writeInPlace(path: string, text: string): void {
+  const file = openSync(path, 'r+');
+  try {
+    writeSync(file, Buffer.from(text.padEnd(fstatSync(file).size)), 0, undefined, 0);
+  } finally {
+    closeSync(file);
   }
 }
 
@@ -51,8 +75,15 @@ export class RecordStore {
   /** Replaces the record; outlives this process, not a power loss. Synchronous, so that writes keep their order. */
   write(record: ContainerRecord): void {
     const path = this.pathOf(record.id, 'container.json');
-    writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
-    renameSync(`${path}.new`, path);
+    const text = JSON.stringify(record);
+    try {
+      writeFileSync(`${path}.new`, text, { mode: 0o600 });
+      renameSync(`${path}.new`, path);
+    } catch (error) {
+      rmSync(`${path}.new`, { force: true });
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error;
+      writeInPlace(path, text);
+    }
   }
 
   /** Replaces the record; outlives a power loss. */
