@@ -1,5 +1,5 @@
-import { createReadStream } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+// Not node:fs/promises: loading it, for the sake of this rare case, would be a tenth of what most commands take.
+import { createReadStream, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageFailure } from '../failures.js';
 
@@ -7,11 +7,11 @@ const blockBytes = 512;
 
 /** Plain files of a directory as a tar stream (POSIX ustar): an OCI layout has no others, and short names. */
 export async function* tarOfDirectory(directory: string): AsyncGenerator<Uint8Array> {
-  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
     const name = path.slice(join(directory, '/').length);
-    const { size } = await stat(path);
+    const { size } = statSync(path);
     yield header(name, size);
     let sent = 0;
     for await (const chunk of createReadStream(path, {
