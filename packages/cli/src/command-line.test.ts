@@ -105,13 +105,14 @@ test('signals go to the container, whose exit code tells what they did', async (
 });
 
 test('a restart of gantry costs neither output nor exit code', async () => {
-  const child = gantry.start(['run', '--name', 'ticking', 'demo:1', 'ticks', '30']);
+  const child = gantry.start(['run', '--name', 'ticking', 'demo:1', 'ticks', '80']);
   await once(child.stdout, 'data');
   const waiting = gantry.start(['wait', 'ticking']);
-  await sleep(300);
+  // Time enough to be connected on a busy machine; the container ticks for four seconds.
+  await sleep(1_500);
   node.restartApi();
   const { exitCode, stdout, stderr } = await child.finished;
-  assert.equal(stdout, Array.from({ length: 30 }, (_, index) => `tick ${index + 1}\n`).join(''));
+  assert.equal(stdout, Array.from({ length: 80 }, (_, index) => `tick ${index + 1}\n`).join(''));
   assert.equal(exitCode, 5);
   assert.match(stderr, /the connection was lost; waiting for gantry/);
   assert.equal((await waiting.finished).stdout, '5\n');
@@ -123,7 +124,7 @@ test('a signal during a pull ends it and leaves no container', async () => {
   child.kill('SIGINT');
   await child.finished;
   const running = gantry.start(['run', '--cidfile', join(directory, 'slow'), 'slow/app:1']);
-  await sleep(400);
+  while (!existsSync(join(directory, 'slow'))) await sleep(10);
   running.kill('SIGINT');
   assert.equal((await running.finished).exitCode, 130);
   assert.ok(!existsSync(join(directory, 'slow')));

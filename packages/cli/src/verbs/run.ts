@@ -145,6 +145,7 @@ async function createContainer(
   if (!['missing', 'always', 'never'].includes(flags.pull))
     throw new UsageFailure(`--pull: "${flags.pull}" is none of missing, always, never`);
   const pull = async (): Promise<void> => {
+    if (interruption.signal !== undefined) throw endedBySignal(interruption.signal);
     interruption.pulling = true;
     const request = { reference: spec.image, platform: flags.platform ?? '', policy: 'always' };
     const { pullImage } = await import('./pull.js');
