@@ -10,7 +10,7 @@ import { freezerOf, setFrozen } from './freezing.js';
 import { destroyAll, killAll } from './killing.js';
 import { isContainerId } from './layout.js';
 import { changeLimits, pathsBelow, writeFreshLimits } from './limit-transaction.js';
-import { planWrites, type PlacedWrite } from './limit-writes.js';
+import { planWrites, type PlacedWrite } from './plan-writes.js';
 import { readLimits } from './limits.js';
 import { OneAtATime } from './one-at-a-time.js';
 import { OomWatcher, type OomListener } from './oom-watcher.js';

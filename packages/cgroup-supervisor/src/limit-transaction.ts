@@ -4,7 +4,7 @@ import type { GantryError } from '@gantry/protocol';
 import { errnoName, isAbsence, reasonOf, writeKernelFile } from './cgroup-files.js';
 import { cgroupFailure, joinReasons } from './failure.js';
 import { orderMemoryWrites } from './limit-writes-v1.js';
-import type { PlacedWrite } from './limit-writes.js';
+import type { PlacedWrite } from './plan-writes.js';
 
 /** Where a write goes for one container. */
 type PathOf = (write: PlacedWrite) => string;

@@ -1,6 +1,6 @@
 import { sharesRange } from './cpu-weight.js';
 import type { Limits } from './limits.js';
-import type { CpusetDefaults, LimitWrite, LimitedController } from './limit-writes.js';
+import type { CpusetDefaults, LimitWrite, LimitedController } from './limit-write.js';
 
 const unlimited = '-1';
 

@@ -1,6 +1,6 @@
 import { sharesRange, weightFromShares } from './cpu-weight.js';
 import type { Limits } from './limits.js';
-import type { LimitWrite, LimitedController } from './limit-writes.js';
+import type { LimitWrite, LimitedController } from './limit-write.js';
 
 const unlimited = 'max';
 

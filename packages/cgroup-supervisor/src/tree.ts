@@ -19,7 +19,7 @@ import {
   shimsDirectory,
   type Layout,
 } from './layout.js';
-import type { CpusetDefaults } from './limit-writes.js';
+import type { CpusetDefaults } from './limit-write.js';
 import type { Machine } from './limits.js';
 
 /** A cgroup's directory in one hierarchy. */

@@ -3,8 +3,9 @@ import { test } from 'node:test';
 import type { cgroup } from '@gantry/protocol';
 import { readDeviceRules } from './device-rules.js';
 import type { Hierarchies, Hierarchy } from './hierarchies.js';
+import type { LimitWrite } from './limit-write.js';
 import { orderMemoryWrites } from './limit-writes-v1.js';
-import { planWrites, type LimitWrite } from './limit-writes.js';
+import { planWrites } from './plan-writes.js';
 import { readLimits } from './limits.js';
 
 const machine = { cpus: [0, 1, 2, 3], memoryNodes: [0] };
