@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, openSync, writeSync, closeSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { GantryError } from '@gantry/protocol';
 import type { CommandLine } from './command-line.js';
 import type { NodeConfig } from './config-schema.js';
@@ -20,7 +20,8 @@ export async function startDetached(
   const words = [...settings].flatMap(([flag, value]) => (flag === '--log-file' ? [] : [flag, value]));
   words.push('--log-file', logFile);
   if (service !== undefined) words.push('--service', service);
-  if (configFile !== undefined) words.push('--config', configFile);
+  // The detached process works in /, where a relative name means another file.
+  if (configFile !== undefined) words.push('--config', resolve(configFile));
 
   const log = openSync(logFile, 'a', 0o640);
   const child = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? '', ...words], {
