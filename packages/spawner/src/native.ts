@@ -21,12 +21,13 @@ export interface NativeSeccompProfile {
 export interface NativeSpawner {
   /** A sealed copy of the shim's binary in memory; a descriptor owned by the caller. */
   loadShim(path: string): number;
-  /** Starts a shim; `controlFd` is a connected socket, its first frame says whether the start succeeded. */
+  /** Starts a shim; `controlFd` is a connected socket, its first frame says whether the start succeeded. `cgroupFd`: a v2 directory or -1. */
   startShim(
     imageFd: number,
     plan: Uint8Array,
     lockFd: number,
     label: string,
+    cgroupFd: number,
   ): { readonly pid: number; readonly controlFd: number };
   /** The lock's descriptor, or null when another process holds it. */
   lockFile(path: string): number | null;

@@ -62,7 +62,7 @@ test('the default profile compiles once, unknown syscalls left out', () => {
 test('the addon throws on arguments that are none', () => {
   const native = loadNative() as unknown as Record<string, (...values: unknown[]) => unknown>;
   for (const [name, values] of [
-    ['startShim', [1]], ['startShim', [1, 'x', 1, 'l']], ['startShim', ['1', new Uint8Array(), 1, 'l']], ['loadShim', [5]], ['loadShim', ['a\0b']],
+    ['startShim', [1]], ['startShim', [1, 'x', 1, 'l', -1]], ['startShim', ['1', new Uint8Array(), 1, 'l', -1]], ['startShim', [1, new Uint8Array(), 1, 'l']], ['loadShim', [5]], ['loadShim', ['a\0b']],
     ['lockFile', []], ['reapChild', ['x']], ['signalProcess', [1, 2, 3]], ['compileSeccomp', [null]], ['compileSeccomp', [{ defaultAction: 0 }]],
   ] as const) assert.throws(() => native[name]?.(...values), TypeError, `${name}(${values.join(', ')})`); // prettier-ignore
   assert.throws(() => native.loadShim?.('/nonexistent'), {

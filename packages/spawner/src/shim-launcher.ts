@@ -1,6 +1,8 @@
 import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { withCgroup } from './birth-cgroup.js';
+import type { Handle } from './container-plan.js';
 import { isNativeError, nativeDirectory, type NativeSpawner } from './native.js';
 import type { ProcessDirectory } from './runtime-records.js';
 import { ShimConnection, ShimSilence } from './shim-connection.js';
@@ -44,14 +46,21 @@ export class ShimLauncher {
     closeSync(this.#image);
   }
 
-  /** `directory` holds the attempt's record already. */
-  async launch(directory: ProcessDirectory, plan: Uint8Array, label: string): Promise<LaunchResult> {
+  /** `directory` holds the attempt's record already; `cgroup` is the v2 directory the shim is born in. */
+  async launch(
+    directory: ProcessDirectory,
+    plan: Uint8Array,
+    label: string,
+    cgroup?: Handle,
+  ): Promise<LaunchResult> {
     const lock = this.#native.lockFile(directory.lockPath);
     if (lock === null)
       return { ok: false, failure: { stage: 'take the lock of', errno: EBUSY, path: directory.path } };
-    let shim: { pid: number; controlFd: number };
+    let shim: { pid: number; controlFd: number } | StartFailure;
     try {
-      shim = this.#native.startShim(this.#image, plan, lock, label);
+      shim = withCgroup(cgroup, (descriptor) =>
+        this.#native.startShim(this.#image, plan, lock, label, descriptor),
+      );
     } catch (error) {
       if (!isNativeError(error)) throw error;
       return { ok: false, failure: { stage: error.stage, errno: error.errno, path: error.path } };
@@ -59,8 +68,10 @@ export class ShimLauncher {
       // The shim has its own descriptor of the same lock.
       closeSync(lock);
     }
-    const connection = ShimConnection.fromDescriptor(shim.controlFd);
-    void this.reap(shim.pid, connection.closed);
+    if ('stage' in shim) return { ok: false, failure: shim };
+    const { pid, controlFd } = shim;
+    const connection = ShimConnection.fromDescriptor(controlFd);
+    void this.reap(pid, connection.closed);
     try {
       const word = await connection.next(isFirstWord, this.#startTimeoutMs);
       if (word.kind === 'started') return { ok: true, started: word, connection };
@@ -69,7 +80,7 @@ export class ShimLauncher {
     } catch (error) {
       if (!(error instanceof ShimSilence)) throw error;
       // Its child dies with it (parent death signal), and what was mounted was mounted in that child's namespace only.
-      this.#native.signalProcess(shim.pid, 0n, SIGKILL);
+      this.#native.signalProcess(pid, 0n, SIGKILL);
       connection.close();
       return {
         ok: false,

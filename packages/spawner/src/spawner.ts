@@ -1,6 +1,7 @@
 import type { RuntimeProcess, RuntimeSpec } from '@gantry/oci';
 import { GantryError, type spawn } from '@gantry/protocol';
 import type { Logger } from 'pino';
+import { sortShimCgroups } from './birth-cgroup.js';
 import {
   compileContainer,
   planNamespaces,
@@ -51,6 +52,13 @@ export interface SpawnerOptions {
 
 /** Exited execs that a container remembers; a health check makes thousands. */
 const MOST_EXITED_EXECS = 64;
+
+interface CompiledStart {
+  readonly plan: Buffer;
+  readonly record: AttemptRecord;
+  /** The cgroup that the shim is born in. */
+  readonly born: Handle | undefined;
+}
 
 function presentHandle(
   handle: { path: string; device: number; inode: number } | undefined,
@@ -164,12 +172,12 @@ export class Spawner {
         throw new GantryError({ code: 'failed_precondition', operation, object: id, message: reason });
       known.main.leave();
     }
-    const { plan, record } = this.#compile(request);
+    const { plan, record, born } = this.#compile(request);
     const directory = this.#records.container(id);
     this.#containers.delete(id);
     // Recorded before use: a service killed from here on finds out what it had begun.
     directory.prepare(record);
-    const result = await this.#launcher.launch(directory, plan, id);
+    const result = await this.#launcher.launch(directory, plan, id, born);
     if (!result.ok) {
       directory.remove();
       throw startError(operation, id, result.failure);
@@ -186,9 +194,10 @@ export class Spawner {
     return container;
   }
 
-  #compile(request: spawn.StartContainerRequest): { plan: Buffer; record: AttemptRecord } {
+  #compile(request: spawn.StartContainerRequest): CompiledStart {
     const operation = 'StartContainer';
     const { containerId: id, attempt, rootfs } = request;
+    const { born, joined } = sortShimCgroups(request.shimCgroups);
     const spec = parseJson<RuntimeSpec>(request.runtimeSpecJson, 'runtime spec', operation, id);
     try {
       checkSpecShape(spec);
@@ -201,7 +210,7 @@ export class Spawner {
         userNamespace: presentHandle(request.userNamespace),
         networkNamespace: presentHandle(request.networkNamespace),
         cgroups: request.cgroups,
-        shimCgroups: request.shimCgroups,
+        shimCgroups: joined,
         log: request.log,
         openStdin: request.openStdin,
         stdinOnce: request.stdinOnce,
@@ -211,7 +220,7 @@ export class Spawner {
         seccomp: seccomp?.program,
       };
       const plan = compileContainer(input, this.#host);
-      return { plan, record: this.#recordOf(input, seccomp) };
+      return { plan, born, record: this.#recordOf(input, request.shimCgroups, seccomp) };
     } catch (error) {
       throw this.#refusal(operation, id, error);
     }
@@ -223,13 +232,17 @@ export class Spawner {
     return compiled;
   }
 
-  #recordOf(input: ContainerInput, seccomp: CompiledSeccomp | undefined): AttemptRecord {
+  #recordOf(
+    input: ContainerInput,
+    shimCgroups: readonly Handle[],
+    seccomp: CompiledSeccomp | undefined,
+  ): AttemptRecord {
     return {
       version: 1,
       attempt: input.attempt,
       boot_id: this.#bootId,
       cgroups: input.cgroups,
-      shim_cgroups: input.shimCgroups,
+      shim_cgroups: shimCgroups,
       namespaces: String(planNamespaces(input).own),
       seccomp: seccomp?.digest ?? '',
       seccomp_allowed_syscalls: seccomp?.allowedSyscalls ?? 0,
@@ -259,6 +272,7 @@ export class Spawner {
     const process = parseJson<RuntimeProcess>(request.processJson, 'process', operation, execId);
     const directory = this.#records.exec(containerId, execId);
     let plan: Buffer;
+    const { born, joined } = sortShimCgroups(attempt.shim_cgroups);
     try {
       checkProcessShape(process);
       plan = compileExec({
@@ -272,7 +286,7 @@ export class Spawner {
           namespaces: BigInt(attempt.namespaces),
         },
         cgroups: attempt.cgroups,
-        shimCgroups: attempt.shim_cgroups,
+        shimCgroups: joined,
         seccomp: attempt.seccomp === '' ? undefined : this.#records.readFilter(attempt.seccomp),
         noNewPrivileges: attempt.no_new_privileges,
       });
@@ -286,6 +300,7 @@ export class Spawner {
       directory,
       plan,
       `${containerId.slice(0, 12)} exec ${execId.slice(0, 12)}`,
+      born,
     );
     if (!result.ok) {
       directory.remove();

@@ -26,7 +26,7 @@ namespace {
 enum : int { kPlanFd = 3, kControlFd = 4, kLockFd = 5 };
 
 struct ExecPlan {
-  int image, plan, control, lock;
+  int image, plan, control, lock, cgroup;
   const char* const* arguments;
   const char* const* environment;
 };
@@ -51,6 +51,10 @@ struct ExecPlan {
   clone_args arguments{};
   arguments.flags = CLONE_VM | CLONE_VFORK | CLONE_CLEAR_SIGHAND;
   arguments.exit_signal = SIGCHLD;
+  if (plan.cgroup >= 0) {
+    arguments.flags |= CLONE_INTO_CGROUP;
+    arguments.cgroup = static_cast<uint64_t>(plan.cgroup);
+  }
   const long pid = rawSyscall(SYS_clone3, reinterpret_cast<long>(&arguments), sizeof arguments);
   if (pid == 0) becomeShim(plan);
   return pid;
@@ -99,7 +103,8 @@ Result<UniqueFd> loadShim(const std::string& path) {
   return moveUp(image.get());
 }
 
-Result<ShimStart> startShim(int image, const std::byte* bytes, size_t length, int lock, const std::string& label) {
+Result<ShimStart> startShim(int image, const std::byte* bytes, size_t length, int lock, const std::string& label,
+                            int cgroup) {
   auto plan = sealedCopy(bytes, length);
   if (!plan) return plan.error();
   int ends[2];
@@ -114,7 +119,7 @@ Result<ShimStart> startShim(int image, const std::byte* bytes, size_t length, in
 
   const char* const arguments[] = {"gantry-shim", label.c_str(), nullptr};
   const char* const environment[] = {nullptr};
-  const ExecPlan exec{image, highPlan->get(), highControl->get(), highLock->get(), arguments, environment};
+  const ExecPlan exec{image, highPlan->get(), highControl->get(), highLock->get(), cgroup, arguments, environment};
   // A handler of Node's must not run in the child, on memory it shares with us.
   sigset_t all, before;
   sigfillset(&all);

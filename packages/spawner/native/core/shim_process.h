@@ -21,8 +21,8 @@ struct ShimStart {
   UniqueFd control;
 };
 
-// `lock` is given to the shim, which holds it as long as it lives.
-Result<ShimStart> startShim(int image, const std::byte* plan, size_t planLength, int lock, const std::string& label);
+// `lock` is given to the shim, which holds it as long as it lives. `cgroup`: a v2 directory that it is born in; -1 for ours.
+Result<ShimStart> startShim(int image, const std::byte* plan, size_t planLength, int lock, const std::string& label, int cgroup);
 
 // Takes the lock file's exclusive lock; empty when another process holds it.
 Result<std::optional<UniqueFd>> lockFile(const std::string& path);
