@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import swagger from '@fastify/swagger';
-import type { Bus, ServiceKit } from '@gantry/bus';
 import { GantryError } from '@gantry/protocol';
 import { Ajv, type ValidateFunction } from 'ajv';
 import fastify, { type FastifyInstance } from 'fastify';
 import { describeRefusal, errorReply, statusOf, toGantryError } from './error-reply.js';
-import type { StreamKit } from './http-stream.js';
 import type { ApiMetrics } from './metrics.js';
+import type { ApiParts } from './parts.js';
 import { attachRoutes } from './routes/attach.js';
 import { containerStreamRoutes } from './routes/container-streams.js';
 import { containerRoutes } from './routes/containers.js';
@@ -14,17 +13,6 @@ import { imageRoutes } from './routes/images.js';
 import { nodeRoutes } from './routes/node.js';
 import { volumeRoutes } from './routes/volumes.js';
 import { responsesOf } from './schemas/answers.js';
-
-/** What the routes work with. */
-export interface ApiParts {
-  readonly bus: Bus;
-  readonly nodeId: string;
-  readonly version: string;
-  readonly logger: ServiceKit['logger'];
-  readonly metrics: ApiMetrics;
-  readonly streams: StreamKit;
-  readonly spoolDirectory: string;
-}
 
 /** As much as a message of the bus may hold; image archives are streamed and not counted. */
 const bodyLimitBytes = 512 * 1024;
@@ -34,6 +22,8 @@ export async function createApplication(parts: ApiParts): Promise<FastifyInstanc
   const app = fastify({
     bodyLimit: bodyLimitBytes,
     forceCloseConnections: 'idle',
+    // Whoever got in while the door closes is answered as usual: fastify's own refusal has another shape.
+    return503OnClosing: false,
     genReqId: (request) => requestIdOf(request.headers['x-request-id']),
     routerOptions: { maxParamLength: 1024 },
   });

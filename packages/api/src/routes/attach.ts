@@ -7,9 +7,9 @@ import { serveAttached, type AttachTarget } from '../attach-connection.js';
 import { callerFor, callerOf } from '../bus-calls.js';
 import { errorReply, statusOf, toGantryError } from '../error-reply.js';
 import { clientGone } from '../http-stream.js';
-import type { ApiParts } from '../service.js';
+import type { ApiParts } from '../parts.js';
+import { containerParams } from '../schemas/container-schemas.js';
 import { closed, flag, uint32 } from '../schemas/schema.js';
-import { containerParams } from './containers.js';
 
 /** The protocol named in Upgrade: frames of bytes both ways, see frames.ts. */
 export const upgradeProtocol = 'gantry-frames/1';

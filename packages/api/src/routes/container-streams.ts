@@ -3,9 +3,9 @@ import type { FastifyInstance } from 'fastify';
 import { callerOf, parseFilters } from '../bus-calls.js';
 import { byteFrames, jsonLines, sendStream } from '../http-stream.js';
 import { createLogEncoder } from '../log-frames.js';
-import type { ApiParts } from '../service.js';
+import type { ApiParts } from '../parts.js';
+import { containerParams } from '../schemas/container-schemas.js';
 import { closed, flag, list, oneOf, texts, uint64, unixNanos } from '../schemas/schema.js';
-import { containerParams } from './containers.js';
 
 const methods = node.NodeAgent.methods;
 

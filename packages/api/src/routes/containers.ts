@@ -1,8 +1,9 @@
 import { node } from '@gantry/protocol';
 import type { FastifyInstance } from 'fastify';
 import { allPages, callerOf, deadlines, parseFilters } from '../bus-calls.js';
-import type { ApiParts } from '../service.js';
+import type { ApiParts } from '../parts.js';
 import {
+  containerParams,
   createContainerSchema,
   createExecSchema,
   killSchema,
@@ -11,11 +12,9 @@ import {
   stopSchema,
   updateContainerSchema,
 } from '../schemas/container-schemas.js';
-import { closed, flag, list, text, texts, uint32 } from '../schemas/schema.js';
+import { closed, flag, list, texts, uint32 } from '../schemas/schema.js';
 
 const methods = node.NodeAgent.methods;
-
-export const containerParams = closed({ container: text('id, unique id prefix or name', { minLength: 1 }) });
 const tags = ['containers'];
 
 interface ContainerRoute {

@@ -3,7 +3,7 @@ import { image } from '@gantry/protocol';
 import type { FastifyInstance } from 'fastify';
 import { allPages, callerOf, deadlines } from '../bus-calls.js';
 import { clientGone, jsonLines, sendStream } from '../http-stream.js';
-import type { ApiParts } from '../service.js';
+import type { ApiParts } from '../parts.js';
 import { closed, flag, message, oneOf, text } from '../schemas/schema.js';
 import { spoolBody } from '../spool.js';
 

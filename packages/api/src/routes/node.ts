@@ -2,7 +2,7 @@ import type { Bus } from '@gantry/bus';
 import { cgroup, image, isGantryError, network, node, spawn } from '@gantry/protocol';
 import type { FastifyInstance } from 'fastify';
 import { callerOf, deadlines, type Caller } from '../bus-calls.js';
-import type { ApiParts } from '../service.js';
+import type { ApiParts } from '../parts.js';
 
 /** A fact that a service could not tell: the rest of the answer stands. */
 interface Untold {

@@ -1,7 +1,7 @@
 import { node } from '@gantry/protocol';
 import type { FastifyInstance } from 'fastify';
 import { allPages, callerOf, deadlines } from '../bus-calls.js';
-import type { ApiParts } from '../service.js';
+import type { ApiParts } from '../parts.js';
 import { closed, flag, message, text, textMap } from '../schemas/schema.js';
 
 const methods = node.NodeAgent.methods;

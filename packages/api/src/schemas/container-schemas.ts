@@ -14,6 +14,8 @@ import {
   type Schema,
 } from './schema.js';
 
+export const containerParams = closed({ container: text('id, unique id prefix or name', { minLength: 1 }) });
+
 export const portBindingSchema = message<network.PortBinding>(
   {
     hostIp: text('host address; empty for all IPv4 addresses'),

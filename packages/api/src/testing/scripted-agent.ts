@@ -216,9 +216,10 @@ export class ScriptedAgent {
     const one = this.find('ReadLogs', container);
     this.openStreams += 1;
     try {
+      // Listens before it looks, so that nothing falls between.
+      const later = follow && one.state !== 'exited' ? outputsOf(one, signal) : undefined;
       for (const entry of one.outputs.slice(-(tail ?? one.outputs.length))) yield { entries: [entry] };
-      if (!follow || one.state === 'exited') return;
-      for await (const entry of outputsOf(one, signal)) yield { entries: [entry] };
+      if (later !== undefined) for await (const entry of later) yield { entries: [entry] };
     } finally {
       this.openStreams -= 1;
     }
