@@ -3,7 +3,7 @@ import { GantryError } from '@gantry/protocol';
 import { MEDIA_TYPES } from '@gantry/oci';
 import { digestOf, type Digest } from './digest.js';
 import type { LayoutSource } from './layout-source.js';
-import type { LoadableImage } from './load.js';
+import type { LoadableImage } from './loadable-image.js';
 import { maxConfigBytes, parseConfig, type CheckedDescriptor } from './manifest.js';
 import { extract } from './native.js';
 import { formatReference, readReference } from './reference.js';

@@ -5,16 +5,15 @@ import type { Descriptor } from '@gantry/oci';
 import { assembleImage, type AssemblyOptions, type StoreParts } from './assemble.js';
 import { readDockerArchive } from './docker-archive.js';
 import { shortDigest, type Digest } from './digest.js';
-import type { ImageName, ImageRecord } from './image-catalog.js';
+import type { ImageRecord } from './image-catalog.js';
 import { LayoutSource } from './layout-source.js';
+import type { LoadableImage } from './loadable-image.js';
 import {
   maxConfigBytes,
   maxManifestBytes,
   parseConfig,
   parseManifest,
-  type CheckedConfig,
   type CheckedDescriptor,
-  type CheckedManifest,
 } from './manifest.js';
 import { NativeFailure, extract } from './native.js';
 import { choosePlatform, formatPlatform, hostPlatform, matchesPlatform } from './platform.js';
@@ -22,14 +21,6 @@ import { noSuchPlatform } from './pull.js';
 import { formatReference, readReference } from './reference.js';
 import { removePath, temporaryName } from './state-files.js';
 import { isMissing, storageError } from './storage-error.js';
-
-/** One image that a source holds, with its documents read and verified. */
-export interface LoadableImage {
-  readonly manifest: CheckedManifest;
-  readonly config: CheckedConfig;
-  readonly documents: readonly { readonly digest: Digest; readonly bytes: Uint8Array }[];
-  readonly names: readonly Omit<ImageName, 'since'>[];
-}
 
 export interface LoadOptions extends AssemblyOptions {
   readonly source: common.KernelHandle;
