@@ -74,7 +74,7 @@ async function runGroup({ name, files, concurrency }) {
   const totals = { name, passed: 0, failed: 0, skipped: 0, milliseconds: 0 };
   if (files.length > 0) {
     console.log(`\n${name}: ${files.length} files`);
-    const stream = run({ files, concurrency, timeout: 180_000 });
+    const stream = run({ files, concurrency, timeout: 300_000 });
     const note = (text) => console.log(text);
     stream.on('test:pass', (data) => {
       // A file and a suite pass when their tests do: only tests are counted.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs Gantry inside the virtual machine and says what it sees as "guest: NAME=VALUE". v2.test.ts judges.
-say() { echo "guest: $1=$2"; }
+# A line of its own, whatever the kernel has just said on the console.
+say() { printf '\nguest: %s=%s\n' "$1" "$2"; }
 say kernel "$(uname -r)"
 gantry up --detach > /dev/null 2>&1 || { say up failed; tail -5 /var/lib/gantry/gantryd.log; exit; }
 say up ok
