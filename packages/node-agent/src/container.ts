@@ -4,7 +4,8 @@ import { ContainerHoldings } from './container-holdings.js';
 import type { AgentContext } from './context.js';
 import type { ObservedExit } from './decide.js';
 import type { HealthMonitor } from './health.js';
-import { isActive, transition, type Lifecycle, type LifecycleEvent, type StateName } from './lifecycle.js';
+import { KeptRecord } from './kept-record.js';
+import { isActive, type Lifecycle, type LifecycleEvent, type StateName } from './lifecycle.js';
 import { shortId, type ContainerRecord } from './record.js';
 import { reasonOf, refusal } from './refuse.js';
 import { startAttempt, type StartOptions, type TerminalSize } from './start-attempt.js';
@@ -38,7 +39,7 @@ export class Container {
   terminalSize: TerminalSize | undefined;
   readonly #context: AgentContext;
   readonly #around: ContainerSurroundings;
-  #record: ContainerRecord;
+  readonly #kept: KeptRecord;
   readonly #waiters = new Waiters();
   #restartTimer: NodeJS.Timeout | undefined;
   #oomAttempt = 0;
@@ -50,16 +51,16 @@ export class Container {
     this.id = record.id;
     this.holdings = new ContainerHoldings(context, record.id);
     this.#context = context;
-    this.#record = record;
+    this.#kept = new KeptRecord(context, record);
     this.#around = around;
   }
 
   get record(): ContainerRecord {
-    return this.#record;
+    return this.#kept.current;
   }
 
   get life(): Lifecycle {
-    return this.#record.life;
+    return this.record.life;
   }
 
   get running(): boolean {
@@ -68,7 +69,7 @@ export class Container {
 
   /** Tells everybody that something happened. */
   emit(action: string, attributes: Readonly<Record<string, string>> = {}): void {
-    const { name, image: from, execution } = this.#record;
+    const { name, image: from, execution } = this.record;
     this.#context.events.emit('container', action, this.id, {
       ...execution.labels,
       name,
@@ -77,47 +78,36 @@ export class Container {
     });
   }
 
-  /** Changes the record and writes it. */
-  update(change: Partial<ContainerRecord>): void {
-    this.#record = Object.freeze({ ...this.#record, ...change });
-    const done = this.#context.metrics.recordWriteSeconds.startTimer({ durable: 'no' });
-    this.#context.records.write(this.#record);
-    done();
+  /** Changes the record for the user: it outlives a power loss, or stays as it was. */
+  async change(change: Partial<ContainerRecord>): Promise<void> {
+    const before = this.record;
+    this.#kept.change(change);
+    await this.#kept.save(true).catch((error: unknown) => {
+      const { name, spec, policy } = before;
+      this.#kept.change({ name, spec, policy });
+      throw error;
+    });
   }
 
-  /** Changes the record and syncs it. */
-  async updateDurably(change: Partial<ContainerRecord>): Promise<void> {
-    this.#record = Object.freeze({ ...this.#record, ...change });
-    await this.#sync();
-  }
-
-  async #sync(): Promise<void> {
-    const done = this.#context.metrics.recordWriteSeconds.startTimer({ durable: 'yes' });
-    await this.#context.records.writeDurably(this.#record);
-    done();
-  }
-
-  /** Applies an event to the state machine; false when it changes nothing. Not written yet. */
-  #transit(event: LifecycleEvent): boolean {
-    const next = transition(this.life, event, this.#record.policy);
-    if (next === this.life) return false;
-    this.#record = Object.freeze({ ...this.#record, life: Object.freeze(next) });
-    return true;
-  }
-
-  /** Applies and writes; false when it changes nothing. */
+  /** Applies what has happened; false when it changes nothing. */
   apply(event: LifecycleEvent): boolean {
-    const changed = this.#transit(event);
-    if (changed) this.update({});
+    const changed = this.#kept.transit(event);
+    if (changed) void this.#kept.note(false);
     return changed;
   }
 
   /** What the user wants must outlive a power loss where the policy makes a difference by it. */
-  async applyWish(event: LifecycleEvent): Promise<boolean> {
-    if (!this.#transit(event)) return false;
-    if (this.#record.policy.name === 'no') this.update({});
-    else await this.#sync();
-    return true;
+  async applyWish(event: LifecycleEvent): Promise<void> {
+    if (this.#kept.transit(event)) await this.#kept.note(this.#durable);
+  }
+
+  get #durable(): boolean {
+    return this.record.policy.name !== 'no';
+  }
+
+  /** Writes what could not be written before. */
+  async catchUpNow(): Promise<void> {
+    if (this.#kept.unwritten && !this.#gone) await this.#kept.note(true);
   }
 
   // --- starting
@@ -135,12 +125,11 @@ export class Container {
   async startNow(automatic: boolean): Promise<void> {
     this.#clearRestart();
     const begun = performance.now();
-    const { joinContainerId, name } = this.#record;
+    const { joinContainerId, name } = this.record;
     if (joinContainerId !== '' && this.#around.find(joinContainerId)?.running !== true)
       throw this.#refusal('StartContainer', `the container whose network ${name} shares is not running`);
-    if (!this.#transit({ type: 'start', bootId: this.#context.bootId, automatic })) return;
-    const recorded = this.#record.policy.name === 'no' ? Promise.resolve(this.update({})) : this.#sync();
-    await this.#makeRun(recorded, begun);
+    if (!this.#kept.transit({ type: 'start', bootId: this.#context.bootId, automatic })) return;
+    await this.#makeRun(this.#kept.save(this.#durable), begun);
   }
 
   /** Makes the recorded attempt run: to finish a start that was cut short. */
@@ -154,7 +143,7 @@ export class Container {
     const observe = (outcome: string): void =>
       this.#context.metrics.startSeconds.observe({ outcome }, (performance.now() - begun) / 1000);
     try {
-      const started = await startAttempt(this.#context, this.#record, {
+      const started = await startAttempt(this.#context, this.record, {
         ...this.#around.start,
         rootfs: this.holdings.rootfs,
         holdOutput: this.pendingAttachments > 0,
@@ -162,8 +151,8 @@ export class Container {
         recorded,
       });
       const { pid, startedUnixNanos } = started;
-      this.#transit({ type: 'started', attempt, pid, startedUnixNanos });
-      this.#record = Object.freeze({ ...this.#record, network: started.network });
+      this.#kept.transit({ type: 'started', attempt, pid, startedUnixNanos });
+      this.#kept.change({ network: started.network });
     } catch (error) {
       observe('failed');
       this.holdings.rootfs = undefined;
@@ -176,7 +165,7 @@ export class Container {
     observe('ok');
     // The spawner knows that it runs; should we die before this is written, it is adopted.
     setImmediate(() => {
-      if (!this.#gone) this.update({});
+      if (!this.#gone) void this.#kept.note(false);
     });
     this.emit('start');
     this.#tellStarted();
@@ -246,7 +235,7 @@ export class Container {
       return;
     }
     this.#waiters.wake(end, 'next-exit', 'not-running');
-    if (state === 'exited' && this.#record.spec.autoRemove && !suspended)
+    if (state === 'exited' && this.record.spec.autoRemove && !suspended)
       this.#later(() => this.removeNow(true), 'automatic removal failed');
   }
 
@@ -343,7 +332,7 @@ export class Container {
   /** `kill`: a signal that ends it counts as the user's stop. */
   async kill(signal: number): Promise<void> {
     if (!this.running) throw this.#notRunning('KillContainer');
-    if (signal === SIGKILL || signal === this.#record.execution.stopSignal)
+    if (signal === SIGKILL || signal === this.record.execution.stopSignal)
       await this.actor.run(() => this.applyWish({ type: 'stop', thenStart: false }));
     await this.signalProcess(signal);
     // A frozen process is killed only once it thaws.
@@ -353,7 +342,7 @@ export class Container {
   pause(): Promise<void> {
     return this.actor.run(async () => {
       if (this.life.state === 'paused')
-        throw this.#refusal('PauseContainer', `container ${this.#record.name} is paused already`);
+        throw this.#refusal('PauseContainer', `container ${this.record.name} is paused already`);
       if (this.life.state !== 'running') throw this.#notRunning('PauseContainer');
       await this.holdings.freeze();
       this.apply({ type: 'pause' });
@@ -364,7 +353,7 @@ export class Container {
   unpause(): Promise<void> {
     return this.actor.run(async () => {
       if (this.life.state !== 'paused')
-        throw this.#refusal('UnpauseContainer', `container ${this.#record.name} is not paused`);
+        throw this.#refusal('UnpauseContainer', `container ${this.record.name} is not paused`);
       await this.thaw();
       this.emit('unpause');
     });
@@ -373,7 +362,7 @@ export class Container {
   // --- going away
 
   async remove(options: { readonly force: boolean; readonly volumes: boolean }): Promise<void> {
-    const { name, spec } = this.#record;
+    const { name, spec } = this.record;
     if (isActive(this.life)) {
       if (!options.force) {
         const state = this.life.state === 'paused' ? 'paused' : 'running';
@@ -392,11 +381,11 @@ export class Container {
     this.#clearRestart();
     if (this.life.state !== 'removing') this.apply({ type: 'remove', volumes });
     if (isActive(this.life))
-      throw this.#refusal('RemoveContainer', `container ${this.#record.name} has been started again`);
+      throw this.#refusal('RemoveContainer', `container ${this.record.name} has been started again`);
     const held = this.life.attempt > 0 ? await this.holdings.release() : [];
     const errors = held.length > 0 ? held : await this.holdings.releaseRootfs();
     if (errors.length > 0) {
-      const message = `container ${this.#record.name} is not wholly removed: ${errors.map(reasonOf).join('; ')}`;
+      const message = `container ${this.record.name} is not wholly removed: ${errors.map(reasonOf).join('; ')}`;
       // Shown as dead; every later comparison tries again, and so may the user.
       this.apply({ type: 'removal-failed', error: message });
       throw refusal('unavailable', 'RemoveContainer', this.id, message, errors[0]);
@@ -411,7 +400,7 @@ export class Container {
   }
 
   async #removeAnonymousVolumes(): Promise<void> {
-    for (const { type, source, anonymous } of this.#record.mounts)
+    for (const { type, source, anonymous } of this.record.mounts)
       if (type === 'volume' && anonymous) await this.#context.volumes.remove(source);
   }
 
@@ -419,9 +408,9 @@ export class Container {
 
   rename(name: string): Promise<void> {
     return this.actor.run(async () => {
-      const oldName = this.#record.name;
+      const oldName = this.record.name;
       if (isActive(this.life)) await this.holdings.setNames([name, shortId(this.id)]);
-      await this.updateDurably({ name });
+      await this.change({ name });
       this.emit('rename', { oldName });
     });
   }
@@ -431,7 +420,7 @@ export class Container {
   }
 
   #notRunning(operation: string): Error {
-    return this.#refusal(operation, `container ${this.#record.name} is not running`);
+    return this.#refusal(operation, `container ${this.record.name} is not running`);
   }
 
   #refuseIf(states: readonly StateName[], operation: string): void {
@@ -443,7 +432,7 @@ export class Container {
       dead: 'is dead: remove it',
     };
     const word = Object.hasOwn(words, state) ? words[state as keyof typeof words] : `is ${state}`;
-    throw this.#refusal(operation, `container ${this.#record.name} ${word}`);
+    throw this.#refusal(operation, `container ${this.record.name} ${word}`);
   }
 
   /** Stops timers only: the container itself is left alone. */

@@ -10,7 +10,7 @@ import { NEW_LIFECYCLE } from './lifecycle.js';
 import { makeUpName } from './made-up-names.js';
 import { initProgram } from './native.js';
 import { NO_NETWORK, shortId, type ContainerRecord, type MountRecord } from './record.js';
-import { reasonOf, refusal } from './refuse.js';
+import { isDiskFull, reasonOf, refusal } from './refuse.js';
 import type { Registry } from './registry.js';
 import { prepareVolumes } from './start-attempt.js';
 import { completeMounts, parseVolumesFrom, resolveOwnMounts } from './validate-mounts.js';
@@ -144,7 +144,10 @@ export async function createContainer(
           'undoing a creation failed, the next comparison sweeps',
         );
       });
-    throw error;
+    if (!isDiskFull(error)) throw error;
+    const place = context.config.state_dir;
+    const message = `container ${name} cannot be made: the disk of ${place} is full, prune or remove something`;
+    throw refusal('resource_exhausted', 'CreateContainer', name, message, error);
   } finally {
     registry.creating.delete(id);
   }

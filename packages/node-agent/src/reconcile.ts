@@ -143,6 +143,7 @@ export class Reconciler {
     // A container that is busy or has changed has outrun what was listed: its own work, or the next look, sets it right.
     if (!container.actor.idle || container.life !== life) return;
     await container.actor.run(async () => {
+      await container.catchUpNow();
       const { id } = container;
       const observed: Observed = {
         process: observedProcess(truth.processes.get(id)),

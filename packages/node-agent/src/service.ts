@@ -113,7 +113,7 @@ export function createHandlers(agent: Agent): Handlers<typeof node.NodeAgent> {
             resources: merged,
           });
         const spec = merged === undefined ? found.record.spec : { ...found.record.spec, resources: merged };
-        await found.updateDurably({ policy, spec });
+        await found.change({ policy, spec });
       });
       found.emit('update');
       return { warnings: [] };
