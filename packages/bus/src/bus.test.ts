@@ -210,6 +210,59 @@ test('a stream delivers every message in order, however slow the reader, and sto
   }
 });
 
+test('a caller that has left already opens no stream, and stops waiting for a service that is away', async () => {
+  await withCaller('node-agent', async (bus) => {
+    const waiting = new AbortController();
+    const call = bus.call(image.ImageStore.methods.GetImage, { name: 'x' }, { signal: waiting.signal });
+    setTimeout(() => waiting.abort(), 50);
+    await assert.rejects(call, (error) => isGantryError(error, 'deadline_exceeded'));
+
+    let opened = false;
+    const store = await serveSome(image.ImageStore, {
+      PullImage: async function* (_request, { signal }) {
+        opened = true;
+        yield { layer: { digest: 'd', currentBytes: 0 } };
+        await once(signal, 'abort');
+      },
+    });
+    try {
+      const left = bus.openStream(
+        image.ImageStore.methods.PullImage,
+        { reference: 'x' },
+        { signal: AbortSignal.abort() },
+      );
+      await assert.rejects(left, (error) => isGantryError(error, 'deadline_exceeded'));
+      await sleep(50);
+      assert.equal(opened, false);
+    } finally {
+      await store.stop();
+    }
+  });
+});
+
+test('a handler that outlives its service ends without bringing the process down', async () => {
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown): number => unhandled.push(reason);
+  process.on('unhandledRejection', note);
+  let finish: () => void = () => undefined;
+  const store = await serveSome(image.ImageStore, {
+    GetImage: () => new Promise((resolve) => (finish = () => resolve({}))),
+  });
+  try {
+    await withCaller('node-agent', async (bus) => {
+      const call = bus.call(image.ImageStore.methods.GetImage, { name: 'x' }, { deadlineMs: 400 });
+      const refused = assert.rejects(call, (error) => isGantryError(error, 'deadline_exceeded'));
+      await sleep(50);
+      await store.stop();
+      finish();
+      await refused;
+    });
+    assert.deepEqual(unhandled, []);
+  } finally {
+    process.off('unhandledRejection', note);
+  }
+});
+
 test('a duplex stream carries input, half-close and a final error', async () => {
   const spawner = await serveSome(spawn.Spawner, {
     AttachProcess: async function* (inputs) {

@@ -165,7 +165,9 @@ export class Bus {
       } catch (error) {
         if (!isAbsent(error)) throw this.#translate(error, method, deadlineMs);
         if (performance.now() - started > absentServiceWaitMs) throw this.#absent(method, error);
-        await sleep(waitMs, undefined, signal === undefined ? {} : { signal });
+        await sleep(waitMs, undefined, signal === undefined ? {} : { signal }).catch(() => {
+          throw cancelled(method.name);
+        });
       }
     }
   }
@@ -177,13 +179,20 @@ export class Bus {
     { signal, requestId = randomUUID() }: StreamOptions = {},
   ): Promise<ClientStream<Request, Response>> {
     const started = performance.now();
+    const hasLeft = (): boolean => signal?.aborted === true;
     for (let waitMs = 20; ; waitMs = Math.min(waitMs * 2, 250)) {
       const end = new StreamEnd({
         connection: this.connection,
         inboxPrefix: inboxPrefix(this.name),
         operation: method.name,
       });
-      await this.#connected(method, defaultDeadlineMs, signal);
+      try {
+        await this.#connected(method, defaultDeadlineMs, signal);
+        if (hasLeft()) throw cancelled(method.name);
+      } catch (error) {
+        end.close();
+        throw error;
+      }
       const sent = headers();
       sent.set(headerNames.requestId, requestId);
       sent.set(headerNames.caller, this.name);
@@ -205,7 +214,7 @@ export class Bus {
         const again =
           error instanceof GantryError &&
           error.code === 'unavailable' &&
-          signal?.aborted !== true &&
+          !hasLeft() &&
           performance.now() - started < absentServiceWaitMs;
         if (!again) throw asGantryError(error, method.name);
         await sleep(waitMs);
@@ -332,23 +341,25 @@ export class Bus {
 const isAbsent = (error: unknown): boolean =>
   error instanceof NatsError && (error.code as string) === (NatsErrorCode.NoResponders as string);
 
+const cancelled = (operation: string): GantryError =>
+  new GantryError({
+    code: 'deadline_exceeded',
+    operation,
+    message: `${operation} was cancelled`,
+    retryable: true,
+  });
+
 async function abortable<T>(pending: Promise<T>, signal: AbortSignal, operation: string): Promise<T> {
-  const aborted = (): GantryError =>
-    new GantryError({
-      code: 'deadline_exceeded',
-      operation,
-      message: `${operation} was cancelled`,
-      retryable: true,
-    });
-  if (signal.aborted) throw aborted();
+  // Whatever comes of it later, nobody waits any more.
+  pending.catch(() => undefined);
+  if (signal.aborted) throw cancelled(operation);
   let onAbort: () => void = () => undefined;
-  const cancelled = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(aborted());
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(cancelled(operation));
     signal.addEventListener('abort', onAbort, { once: true });
   });
-  pending.catch(() => undefined);
   try {
-    return await Promise.race([pending, cancelled]);
+    return await Promise.race([pending, aborted]);
   } finally {
     signal.removeEventListener('abort', onAbort);
   }

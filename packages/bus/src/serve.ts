@@ -83,8 +83,13 @@ async function answerCall(options: ServeOptions, method: AnyMethod, message: Msg
     logFailure(context.logger, method.name, failure);
     const sent = headers();
     sent.set(headerNames.error, failure.code);
-    message.respond(encodeError(failure), { headers: sent });
     stop({ code: failure.code });
+    try {
+      message.respond(encodeError(failure), { headers: sent });
+    } catch (closed) {
+      // This service has stopped in the meantime; the caller asks its next life.
+      context.logger.info({ operation: method.name, reason: String(closed) }, 'answer not sent');
+    }
   } finally {
     clearTimeout(expire);
   }

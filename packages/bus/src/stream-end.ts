@@ -212,7 +212,7 @@ export class StreamEnd implements AsyncIterable<Uint8Array> {
   }
 
   #publish(kind: Frame['kind'], number: number, data: Uint8Array): void {
-    if (this.#connection.isClosed()) return;
+    if (this.#connection.isClosed() || this.#connection.isDraining()) return;
     this.#connection.publish(this.#peer, data, { headers: frameHeaders(kind, number), reply: this.inbox });
   }
 
