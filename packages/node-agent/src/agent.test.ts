@@ -224,7 +224,15 @@ test('volumes in use are not removed, and the refusal names the container', asyn
   await assert.rejects(world.agent.volumes.remove('data', false), /container db/);
 });
 
-test('the record on disk is the container, and a torn one is left alone', async () => {
+test('an anonymous volume that another container has taken over outlives its first owner', async () => {
+  await using world = new ScriptedAgent();
+  const first = await world.create({ mounts: [{ type: 'volume', target: '/d' }] }, 'first');
+  await world.create({ volumesFrom: ['first:ro'] }, 'second');
+  await first.remove({ force: false, volumes: true });
+  assert.equal(world.agent.context.volumes.all().length, 1);
+});
+
+test('the record on disk is the container', async () => {
   await using world = new ScriptedAgent();
   const container = await world.create({}, 'web');
   const file = join(world.directory, 'containers', container.id, 'container.json');

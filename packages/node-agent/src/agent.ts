@@ -43,6 +43,7 @@ export class Agent {
         container.record.execution.healthCheck === undefined
           ? undefined
           : new HealthMonitor(context, container, this.#users),
+      usersOf: (volume) => this.volumes.usersOf(volume),
       find: (id) => this.registry.get(id),
     };
   }

@@ -1,6 +1,7 @@
 import { cgroup, image, isGantryError, network, spawn } from '@gantry/protocol';
 import type { AgentContext } from './context.js';
 import type { ObservedExit } from './decide.js';
+import { shortId } from './record.js';
 import { reasonOf } from './refuse.js';
 import { forgetProcess, releaseAttempt, type RootfsDirectories } from './start-attempt.js';
 
@@ -28,9 +29,15 @@ export class ContainerHoldings {
   /** Gives back what an ended attempt held; answers what could not be. */
   async release(): Promise<readonly unknown[]> {
     if (!this.#mayHold) return [];
-    const errors = [...(await releaseAttempt(this.#context, this.#id))];
-    // Only now: as long as the spawner knows it, a new agent learns the exit code from it.
-    await forgetProcess(this.#context, this.#id).catch((error: unknown) => errors.push(error));
+    // The exit is recorded: the spawner, from whom a new agent would learn it, may forget it at the same time.
+    const [released, forgotten] = await Promise.all([
+      releaseAttempt(this.#context, this.#id),
+      forgetProcess(this.#context, this.#id).then(
+        () => [],
+        (error: unknown) => [error],
+      ),
+    ]);
+    const errors = [...released, ...forgotten];
     this.#mayHold = errors.length > 0;
     for (const error of errors)
       this.#context.logger.warn(
@@ -75,8 +82,12 @@ export class ContainerHoldings {
     await this.#context.bus.call(cgroup.CgroupSupervisor.methods.ThawCgroup, { containerId: this.#id });
   }
 
-  async setNames(names: readonly string[]): Promise<void> {
-    await this.#context.bus.call(network.NetworkManager.methods.SetNames, { containerId: this.#id, names });
+  /** The name by which others find it, and by which it is measured. */
+  async rename(name: string): Promise<void> {
+    const containerId = this.#id;
+    const names = [name, shortId(containerId)];
+    await this.#context.bus.call(network.NetworkManager.methods.SetNames, { containerId, names });
+    await this.#context.bus.call(cgroup.CgroupSupervisor.methods.UpdateCgroup, { containerId, name });
   }
 
   /** The exit of this attempt, when the spawner knows of one. */

@@ -6,7 +6,7 @@ import type { ObservedExit } from './decide.js';
 import type { HealthMonitor } from './health.js';
 import { KeptRecord } from './kept-record.js';
 import { isActive, type Lifecycle, type LifecycleEvent, type StateName } from './lifecycle.js';
-import { shortId, type ContainerRecord } from './record.js';
+import type { ContainerRecord } from './record.js';
 import { reasonOf, refusal } from './refuse.js';
 import { startAttempt, type StartOptions, type TerminalSize } from './start-attempt.js';
 import { stopProcess, type StopWish } from './stop-process.js';
@@ -20,6 +20,8 @@ export interface ContainerSurroundings {
   /** The record is gone: forget the container. */
   readonly removed: (container: Container) => void;
   readonly monitor: (container: Container) => HealthMonitor | undefined;
+  /** Ids of the containers that use a volume. */
+  readonly usersOf: (volume: string) => readonly string[];
   /** Another container by id, for sandboxes shared. */
   readonly find: (id: string) => Container | undefined;
 }
@@ -185,10 +187,10 @@ export class Container {
   }
 
   /** Watches the health of what runs, from now on. */
-  startHealth(): void {
+  startHealth(adopted = false): void {
     this.health?.stop();
     this.health = this.#around.monitor(this);
-    this.health?.start();
+    this.health?.start(adopted);
   }
 
   /** A running process that was found: ours from before this agent's time. */
@@ -401,7 +403,8 @@ export class Container {
 
   async #removeAnonymousVolumes(): Promise<void> {
     for (const { type, source, anonymous } of this.record.mounts)
-      if (type === 'volume' && anonymous) await this.#context.volumes.remove(source);
+      if (type === 'volume' && anonymous && this.#around.usersOf(source).every((id) => id === this.id))
+        await this.#context.volumes.remove(source);
   }
 
   // --- the rest
@@ -409,7 +412,7 @@ export class Container {
   rename(name: string): Promise<void> {
     return this.actor.run(async () => {
       const oldName = this.record.name;
-      if (isActive(this.life)) await this.holdings.setNames([name, shortId(this.id)]);
+      if (isActive(this.life)) await this.holdings.rename(name);
       await this.change({ name });
       this.emit('rename', { oldName });
     });

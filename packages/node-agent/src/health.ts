@@ -32,8 +32,10 @@ export class HealthMonitor {
     this.#users = users;
   }
 
-  start(): void {
-    this.#schedule();
+  /** `now`: the container has been up for a while, and how it fares is not known. */
+  start(now: boolean): void {
+    if (now) void this.#run().finally(() => this.#schedule());
+    else this.#schedule();
   }
 
   stop(): void {

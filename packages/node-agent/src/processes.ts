@@ -83,23 +83,37 @@ export function listProcesses(pids: readonly number[]): Table {
   return { titles: ['UID', 'PID', 'PPID', 'C', 'STIME', 'TTY', 'TIME', 'CMD'], rows };
 }
 
+async function askPs(words: readonly string[]): Promise<string> {
+  return (await run('ps', words, { maxBuffer: 16 * 1024 * 1024, timeout: 10_000 })).stdout;
+}
+
+function psRefusal(psArguments: readonly string[], error: unknown): Error {
+  const failed = error as NodeJS.ErrnoException & { stderr?: string };
+  const words = psArguments.join(' ');
+  return failed.code === 'ENOENT'
+    ? refusal(
+        'failed_precondition',
+        'ListContainerProcesses',
+        words,
+        'this host has no ps, so only the default columns can be shown',
+      )
+    : refusal(
+        'invalid_argument',
+        'ListContainerProcesses',
+        words,
+        `ps refuses ${words}: ${failed.stderr?.trim() || failed.message}`,
+      );
+}
+
 /** The host's ps with arguments of the user's, its rows of these processes alone. */
 export async function runPs(pids: readonly number[], psArguments: readonly string[]): Promise<Table> {
-  const output = await run('ps', [...psArguments], { maxBuffer: 16 * 1024 * 1024, timeout: 10_000 }).catch(
-    (error: unknown) => {
-      const failed = error as NodeJS.ErrnoException & { stderr?: string };
-      const absent = failed.code === 'ENOENT';
-      throw refusal(
-        absent ? 'failed_precondition' : 'invalid_argument',
-        'ListContainerProcesses',
-        psArguments.join(' '),
-        absent
-          ? 'this host has no ps, so only the default columns can be shown'
-          : `ps refuses ${psArguments.join(' ')}: ${failed.stderr?.trim() || failed.message}`,
-      );
-    },
-  );
-  const [header = '', ...lines] = output.stdout.split('\n').filter((line) => line.trim() !== '');
+  // Told which ones, ps shows them whatever their terminal; some arguments do not go with that.
+  const stdout = await askPs([...psArguments, '-q', pids.join(',')])
+    .catch(() => askPs(psArguments))
+    .catch((error: unknown) => {
+      throw psRefusal(psArguments, error);
+    });
+  const [header = '', ...lines] = stdout.split('\n').filter((line) => line.trim() !== '');
   const titles = header.trim().split(/\s+/);
   const column = titles.indexOf('PID');
   if (column < 0)

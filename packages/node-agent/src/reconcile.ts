@@ -163,7 +163,7 @@ export class Reconciler {
         }
         await this.#perform(container, step);
       }
-      if (container.running && container.health === undefined) container.startHealth();
+      if (container.running && container.health === undefined) container.startHealth(true);
     });
   }
 
