@@ -6,9 +6,15 @@ import type { HostFacts } from './container-plan.js';
 /** Namespaces as /proc/<pid>/ns names them. */
 export const NAMESPACE_KINDS = ['user', 'mnt', 'net', 'pid', 'ipc', 'uts', 'cgroup', 'time'] as const;
 
+/** Where each device number was found last: nearly every container asks for the same six. */
+const foundDevices = new Map<string, string>();
+
 /** The node of the host for a device number, by way of sysfs. */
 function findDevice(type: 'c' | 'b', major: number, minor: number): string | undefined {
+  const key = `${type}${major}:${minor}`;
   try {
+    const known = foundDevices.get(key);
+    if (known !== undefined && isDevice(known, type, major, minor)) return known;
     const uevent = readFileSync(
       `/sys/dev/${type === 'c' ? 'char' : 'block'}/${major}:${minor}/uevent`,
       'utf8',
@@ -16,12 +22,18 @@ function findDevice(type: 'c' | 'b', major: number, minor: number): string | und
     const name = /^DEVNAME=(.+)$/m.exec(uevent)?.[1];
     if (name === undefined) return undefined;
     const path = realpathSync(`/dev/${name}`);
-    const status = statSync(path);
-    const isKind = type === 'c' ? status.isCharacterDevice() : status.isBlockDevice();
-    return isKind && status.rdev === makeDevice(major, minor) ? path : undefined;
+    if (!isDevice(path, type, major, minor)) return undefined;
+    foundDevices.set(key, path);
+    return path;
   } catch {
     return undefined;
   }
+}
+
+function isDevice(path: string, type: 'c' | 'b', major: number, minor: number): boolean {
+  const status = statSync(path, { throwIfNoEntry: false });
+  const isKind = type === 'c' ? status?.isCharacterDevice() : status?.isBlockDevice();
+  return isKind === true && status?.rdev === makeDevice(major, minor);
 }
 
 /** glibc's makedev. */
