@@ -69,7 +69,10 @@ export async function sendStream<T>(
 ): Promise<void> {
   const response = reply.raw;
   const gone = clientGone(response);
-  const messages = (await open(AbortSignal.any([gone, stopping])))[Symbol.asyncIterator]();
+  const opened = open(AbortSignal.any([gone, stopping])).catch((error: unknown) => {
+    throw stopping.aborted ? stoppingError(operation) : error;
+  });
+  const messages = (await opened)[Symbol.asyncIterator]();
   const first = messages.next();
   // Either a message, or a failure that the error handler answers, or time to say that we listen.
   await Promise.race([first, sleep(firstMessageWaitMs, undefined, { ref: false })]);

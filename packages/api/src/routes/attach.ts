@@ -6,7 +6,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { serveAttached, type AttachTarget } from '../attach-connection.js';
 import { callerFor, callerOf } from '../bus-calls.js';
 import { errorReply, statusOf, toGantryError } from '../error-reply.js';
-import { clientGone } from '../http-stream.js';
+import { clientGone, stoppingError } from '../http-stream.js';
 import type { ApiParts } from '../parts.js';
 import { containerParams } from '../schemas/container-schemas.js';
 import { closed, flag, uint32 } from '../schemas/schema.js';
@@ -115,7 +115,7 @@ async function upgrade(
     const stream = await caller.open(method, { open }, signal);
     await serveAttached({ ...parts.streams, stream, socket, head, target, open, protocol: upgradeProtocol });
   } catch (error) {
-    const failure = toGantryError(error, 'attach');
+    const failure = parts.streams.stopping.aborted ? stoppingError('attach') : toGantryError(error, 'attach');
     if (failure.code === 'internal')
       parts.logger.error({ err: failure, operation: failure.operation }, 'request failed');
     refuse(socket, failure);
