@@ -5,8 +5,14 @@ export class ApiFailure extends Error {
   readonly operation: string;
   readonly object: string;
 
-  constructor(fields: { code: string; message: string; operation?: string; object?: string }) {
-    super(fields.message);
+  constructor(fields: {
+    code: string;
+    message: string;
+    operation?: string;
+    object?: string;
+    cause?: unknown;
+  }) {
+    super(fields.message, fields.cause === undefined ? undefined : { cause: fields.cause });
     this.code = fields.code;
     this.operation = fields.operation ?? '';
     this.object = fields.object ?? '';

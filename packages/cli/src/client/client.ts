@@ -113,7 +113,8 @@ async function failureOf(answer: HttpAnswer): Promise<ApiFailure> {
   try {
     return new ApiFailure(JSON.parse(text) as ApiFailure);
   } catch {
-    return new ApiFailure({ code: 'internal', message: `gantry answered ${answer.status} ${text}`.trim() });
+    const code = answer.status === 503 ? 'unavailable' : 'internal';
+    return new ApiFailure({ code, message: `gantry answered ${answer.status} ${text}`.trim() });
   }
 }
 

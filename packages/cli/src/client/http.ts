@@ -109,7 +109,15 @@ async function readHead(socket: Socket, reader: SocketReader): Promise<HttpAnswe
 }
 
 /** The body as it comes, whatever way its length is told. */
-export async function* bodyOf({ headers, reader }: HttpAnswer): AsyncGenerator<Buffer> {
+export async function* bodyOf(answer: HttpAnswer): AsyncGenerator<Buffer> {
+  try {
+    yield* readBody(answer);
+  } catch (error) {
+    throw error instanceof ApiFailure ? error : lost(error);
+  }
+}
+
+async function* readBody({ headers, reader }: HttpAnswer): AsyncGenerator<Buffer> {
   if (headers.get('transfer-encoding')?.toLowerCase() === 'chunked') {
     for (;;) {
       let left = parseInt(await reader.readLine(), 16);
@@ -136,8 +144,13 @@ export async function* bodyOf({ headers, reader }: HttpAnswer): AsyncGenerator<B
   }
 }
 
-const lost = (): ApiFailure =>
-  new ApiFailure({ code: 'unavailable', message: 'the connection to gantry was lost; containers go on' });
+/** The other side is gone, whatever the kernel calls it. */
+const lost = (cause?: unknown): ApiFailure =>
+  new ApiFailure({
+    code: 'unavailable',
+    message: 'the connection to gantry was lost; containers go on',
+    cause,
+  });
 
 function describeConnection(error: unknown, socketPath: string): unknown {
   const { code } = error as NodeJS.ErrnoException;
@@ -153,6 +166,5 @@ function describeConnection(error: unknown, socketPath: string): unknown {
       object: socketPath,
       message: `you may not use unix://${socketPath}: be root, or a member of the group that owns it (which is as good as root)`,
     });
-  if (code === 'ECONNRESET' || code === 'EPIPE') return lost();
-  return error;
+  return error instanceof ApiFailure ? error : lost(error);
 }

@@ -18,15 +18,20 @@ export interface Shown {
 /** Beyond this the log may have been rotated, and its begin would not be the begin of the output. */
 const longestCountedOutput = 8 * 1024 * 1024;
 
-/** Does it again when the connection is lost, as soon as gantry answers again. Only for what may be asked twice. */
-export async function survivingRestarts<T>(client: Client, act: () => Promise<T>): Promise<T> {
-  // Who was never there cannot be waited for.
-  for (let connected = false; ;) {
+/**
+ * Does it again when the connection is lost, as soon as gantry answers again. Only for what may be asked twice. Who was
+ * never there is not waited for, unless `wasThere` says that it is a matter of time.
+ */
+export async function survivingRestarts<T>(
+  client: Client,
+  act: () => Promise<T>,
+  wasThere = false,
+): Promise<T> {
+  for (let connected = wasThere; ; connected = true) {
     try {
       return await act();
     } catch (error) {
       if (!isApiFailure(error, 'unavailable') || (!connected && isAbsent(error))) throw error;
-      connected = true;
       await untilGantryAnswers(client);
     }
   }
@@ -57,8 +62,8 @@ export async function resumeFromLog(client: Client, id: string, shown: Shown): P
   try {
     if (shown.stdout + shown.stderr > longestCountedOutput)
       complain('gantry: what it said meanwhile is in `gantry logs`');
-    else await survivingRestarts(client, () => followLog(client, id, shown));
-    return await survivingRestarts(client, () => exitCodeOf(client, id));
+    else await survivingRestarts(client, () => followLog(client, id, shown), true);
+    return await survivingRestarts(client, () => exitCodeOf(client, id), true);
   } catch (error) {
     if (!isApiFailure(error, 'not_found')) throw error;
     throw new ApiFailure({
