@@ -9,7 +9,7 @@ const methods: readonly (readonly [string, string])[] = [
   ],
   [
     'start while the large image is pulled',
-    'The same program, while `gantry pull` and `gantry rmi` of the large image go on in turn. Only starts that fell wholly within a pull are counted. The peer is our own idle figure of the same run.',
+    'The same program, while `gantry pull` and `gantry rmi` of the large image go on in turn. Only starts that began within a pull are counted. The peer is our own idle figure of the same run.',
   ],
   [
     'run --rm',
