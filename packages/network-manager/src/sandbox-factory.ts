@@ -186,23 +186,38 @@ export class SandboxFactory {
     await sleep(gatherMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
     while (this.#doomed.length > 0 && !this.#stopping.signal.aborted) {
       const batch = this.#doomed.slice(0, maxBatch);
-      try {
-        await this.#options.kernel.destroySandboxes(
-          batch.map((record) => ({
-            directory: this.directoryOf(record.id),
-            hostInterface: record.hostInterface,
-          })),
-          this.#linkGroup,
-        );
-        for (const record of batch) this.#forget(record);
-        this.#doomed.splice(0, batch.length);
-      } catch (error) {
-        this.#options.warn(
-          { err: error, sandboxes: batch.map((record) => record.id) },
-          'sandboxes cannot be taken apart yet',
-        );
-        await sleep(retryMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+      if (await this.#takeApart(batch)) continue;
+      // One that cannot go must not keep the others, nor those that wait behind the batch.
+      for (const record of this.#doomed.filter((one) => batch.includes(one))) {
+        if (this.#stopping.signal.aborted) return;
+        if (!(await this.#takeApart([record]))) this.#doomed.push(...this.#doomed.splice(0, 1));
       }
+      await sleep(retryMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+    }
+  }
+
+  /** False when not all of them could be taken apart; those that could are forgotten. */
+  async #takeApart(batch: readonly SandboxRecord[]): Promise<boolean> {
+    try {
+      await this.#options.kernel.destroySandboxes(
+        batch.map((record) => ({
+          directory: this.directoryOf(record.id),
+          hostInterface: record.hostInterface,
+        })),
+        this.#linkGroup,
+      );
+      // One at a time, from the front: what was given back may be somebody else's when a later one is tried again.
+      for (const record of batch) {
+        this.#forget(record);
+        this.#doomed.shift();
+      }
+      return true;
+    } catch (error) {
+      this.#options.warn(
+        { err: error, sandboxes: batch.map((record) => record.id) },
+        'sandboxes cannot be taken apart yet',
+      );
+      return false;
     }
   }
 
