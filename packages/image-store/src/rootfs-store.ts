@@ -36,8 +36,6 @@ export class RootfsStore {
   readonly #directory: string;
   readonly #layers: LayerStore;
   readonly #records = new Map<string, RootfsRecord>();
-  /** Containers whose directories are there. */
-  readonly #made = new Set<string>();
   readonly #queue = new KeyedQueue();
 
   private constructor(directory: string, layers: LayerStore) {
@@ -54,10 +52,7 @@ export class RootfsStore {
       if (name === '.empty') continue;
       const record = name.startsWith('.') ? undefined : await readRecord(join(directory, name), name);
       if (record === undefined) await removePath(join(directory, name));
-      else {
-        store.#keep(record);
-        store.#made.add(record.containerId);
-      }
+      else store.#keep(record);
     }
     return store;
   }
@@ -244,7 +239,6 @@ export class RootfsStore {
     const record = this.#records.get(containerId);
     if (record === undefined) return;
     this.#records.delete(containerId);
-    this.#made.delete(containerId);
     this.#layers.holds.release(record.chainIds);
   }
 }
