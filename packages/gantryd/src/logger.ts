@@ -8,7 +8,10 @@ export function createLogger(config: NodeConfig, nodeId: string): Logger {
     sync: true,
     append: true,
     mkdir: true,
+    maxLength: 1024 * 1024,
   });
+  // A full disk takes lines of the log, never the node: the last 1 MiB waits for space, more is dropped.
+  destination.on('error', () => undefined);
   return pino(
     {
       level: config.log_level,
