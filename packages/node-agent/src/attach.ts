@@ -2,6 +2,7 @@ import type { Init } from '@gantry/protocol';
 import { GantryError, isGantryError, spawn, type node } from '@gantry/protocol';
 import type { Container } from './container.js';
 import type { AgentContext } from './context.js';
+import { InputPump } from './input-pump.js';
 import { readLogs } from './read-logs.js';
 import { refusal } from './refuse.js';
 import { logPath } from './start-attempt.js';
@@ -22,39 +23,12 @@ export async function openingOf(
   return { open, rest };
 }
 
-function toSpawner(
-  input: node.AttachInput,
-  target: { readonly containerId: string; readonly execId: string },
-): Init<spawn.AttachInput> | undefined {
-  if (input.stdin !== undefined) return { stdin: input.stdin };
-  if (input.stdinEof !== undefined) return { stdinEof: input.stdinEof };
-  if (input.resize !== undefined)
-    return { resize: { ...target, rows: input.resize.rows, columns: input.resize.columns } };
-  return undefined;
-}
-
-/** Sends what the client types on; one for the life of an attach, whatever stream is current. */
-async function pumpInput(
-  rest: AsyncIterator<node.AttachInput>,
-  target: { readonly containerId: string; readonly execId: string },
-  stream: { send(message: Init<spawn.AttachInput>): Promise<void> },
-): Promise<void> {
-  for (;;) {
-    const next = await rest.next();
-    if (next.done === true) return;
-    const message = toSpawner(next.value, target);
-    if (message !== undefined) await stream.send(message);
-  }
-}
-
 export interface AttachTarget {
   readonly containerId: string;
   /** Empty: the container's own. */
   readonly execId: string;
   readonly open: node.AttachOpen;
-  readonly rest: AsyncIterator<node.AttachInput>;
-  /** Told once the spawner has us attached. */
-  readonly onAttached?: () => void;
+  readonly inputs: InputPump;
 }
 
 /** Carries bytes between a client and a process until it exits or the client leaves; flow control is the streams'. */
@@ -69,13 +43,10 @@ export async function* proxyAttach(
     { open: { containerId, execId, stdin: open.stdin, rows: open.rows, columns: open.columns } },
     { signal },
   );
-  // Input that cannot be delivered any more is of no use; the output side tells why.
-  void pumpInput(target.rest, { containerId, execId }, stream).catch(() => undefined);
+  target.inputs.flowInto(stream);
   for await (const output of stream as SpawnStream) {
-    if (output.attached !== undefined) {
-      target.onAttached?.();
-      yield { attached: true };
-    } else if (output.stdout !== undefined) yield { stdout: output.stdout };
+    if (output.attached !== undefined) yield { attached: true };
+    else if (output.stdout !== undefined) yield { stdout: output.stdout };
     else if (output.stderr !== undefined) yield { stderr: output.stderr };
     else if (output.exit !== undefined) {
       yield { exitCode: output.exit.exitCode };
@@ -150,21 +121,22 @@ export async function* attachContainer(
     );
     const started = untilStarted(container, AbortSignal.any([signal, removed.signal]));
     started.catch(() => undefined);
-    // Registered: whoever starts it now knows that somebody waits.
-    yield { attached: true };
-    attached = true;
     try {
+      // Registered: whoever starts it now knows that somebody waits.
+      yield { attached: true };
+      attached = true;
       await started;
     } finally {
       container.pendingAttachments -= 1;
     }
   }
   const { attempt } = container.life;
+  const inputs = new InputPump(rest, { containerId: container.id, execId: '' });
   for (;;) {
     try {
       for await (const output of proxyAttach(
         context,
-        { containerId: container.id, execId: '', open, rest },
+        { containerId: container.id, execId: '', open, inputs },
         signal,
       )) {
         if (output.attached === true && attached) continue;

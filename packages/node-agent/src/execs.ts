@@ -3,6 +3,7 @@ import { CAPABILITIES, composeProcess, mergeEnvironment, resolveUlimits } from '
 import type { Init } from '@gantry/protocol';
 import { spawn, type node } from '@gantry/protocol';
 import { proxyAttach } from './attach.js';
+import { InputPump } from './input-pump.js';
 import { capabilitiesOf, environmentOf } from './container-facts.js';
 import type { Container } from './container.js';
 import type { AgentContext } from './context.js';
@@ -118,9 +119,10 @@ export class Execs {
       yield { attached: true };
       return;
     }
+    const inputs = new InputPump(rest, { containerId: container.id, execId: exec.id });
     for await (const output of proxyAttach(
       this.#context,
-      { containerId: container.id, execId: exec.id, open, rest },
+      { containerId: container.id, execId: exec.id, open, inputs },
       signal,
     )) {
       if (output.exitCode !== undefined) exec.exitCode ??= output.exitCode;
