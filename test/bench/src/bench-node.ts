@@ -34,16 +34,19 @@ export class BenchNode {
   }
 
   static async start(cleanup: Cleanup, workplace: Workplace, mode: Mode, poolSize = 16): Promise<BenchNode> {
-    const node = await TestNode.start({
+    const starting = TestNode.start({
       mode,
       images: [boxImage],
       parentDirectory: workplace.directory,
       // Ids enough for a hundred containers, the pool, and those that are being cleaned up.
       config: { network_manager: { pool_size: poolSize, id_base: 0x50000000, id_ranges: 1024 } },
+    }).then((node) => new BenchNode(node));
+    // Ctrl-C may come while it starts: then it is taken down as soon as it is there.
+    cleanup.defer('the node', async () => {
+      const started = await starting.catch(() => undefined);
+      if (started !== undefined) await started.#destroy();
     });
-    const benchNode = new BenchNode(node);
-    cleanup.defer(`the node in ${node.directory}`, () => benchNode.#destroy());
-    return benchNode;
+    return starting;
   }
 
   /** Takes the node down as a user does; fails when something of it is left. */

@@ -52,7 +52,7 @@ export async function withCleanup<T>(work: (cleanup: Cleanup) => Promise<T>): Pr
   }
   // Nobody reads on (EPIPE), say: no reason to leave a node behind.
   process.on('uncaughtException', (error) => {
-    if (!cleanup.hasBegun) process.stderr.write(`${String(error.stack)}\n`);
+    process.stderr.write(`${String(error.stack)}\n`);
     endWith(1);
   });
   try {

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, readdirSync, rmdirSync, statSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually, mustRun, runCommand } from '@gantry/test-harness';
 import type { Cleanup } from './cleanup.js';
@@ -32,8 +32,8 @@ async function sweepDead(): Promise<void> {
     const pid = name.startsWith(prefix) ? Number(name.slice(prefix.length)) : Number.NaN;
     if (!Number.isInteger(pid) || statSync(`/proc/${pid}`, { throwIfNoEntry: false }) !== undefined) continue;
     killProcessesOf(join(parent, name));
-    await runCommand('umount', ['-l', join(parent, name)]);
-    rmdirSync(join(parent, name));
+    while ((await runCommand('umount', ['-l', join(parent, name)])).code === 0);
+    rmSync(join(parent, name), { recursive: true });
     await removeCgroups(name);
   }
 }
