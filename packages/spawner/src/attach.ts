@@ -114,8 +114,9 @@ function findTarget(spawner: Spawner, { containerId, execId }: spawn.AttachOpen)
 
 async function connectTo(target: Target, open: spawn.AttachOpen): Promise<ShimConnection | undefined> {
   if (target.process.exit !== undefined && open.execId === '') return undefined;
+  let connection: ShimConnection | undefined;
   try {
-    const connection = await ShimConnection.open(target.process.directory.path);
+    connection = await ShimConnection.open(target.process.directory.path);
     const flags =
       attachFlag.output | (open.stdin ? attachFlag.stdin : 0) | (target.lossless ? attachFlag.lossless : 0);
     connection.send(encodeAttach(flags, open.rows, open.columns));
@@ -126,6 +127,7 @@ async function connectTo(target: Target, open: spawn.AttachOpen): Promise<ShimCo
     return connection;
   } catch {
     // The shim has ended between our look and the connection; its record tells the rest.
+    connection?.close();
     return undefined;
   }
 }
@@ -148,11 +150,13 @@ export async function* attachProcess(
 
   const target = findTarget(spawner, open);
   const connection = await connectTo(target, open);
-  yield { attached: true };
-  if (connection !== undefined) {
-    const leave = (): void => connection.close();
-    signal.addEventListener('abort', leave, { once: true });
-    try {
+  // Whenever the client leaves, told or not: a connection that nobody reads would be kept, with all that it is sent.
+  const leave = (): void => connection?.close();
+  signal.addEventListener('abort', leave, { once: true });
+  try {
+    signal.throwIfAborted();
+    yield { attached: true };
+    if (connection !== undefined) {
       const queue = new OutputQueue(connection);
       void pumpInput(iterator, connection).catch(() => {});
       for (let message = await queue.take(); message !== undefined; message = await queue.take()) {
@@ -163,10 +167,10 @@ export async function* attachProcess(
         yield message.kind === 'stdout' ? { stdout: message.data } : { stderr: message.data };
       }
       if (signal.aborted) return;
-    } finally {
-      signal.removeEventListener('abort', leave);
-      connection.close();
     }
+  } finally {
+    signal.removeEventListener('abort', leave);
+    leave();
   }
   const exit = await Promise.race([target.process.exited, delay(EXIT_WAIT_MS, undefined, { ref: false })]);
   if (exit === undefined)

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { spawn } from '@gantry/protocol';
+import { attachProcess } from './attach.js';
 import { ShimConnection } from './shim-connection.js';
 import { attachFlag, encodeAttach } from './shim-protocol.js';
 import {
@@ -165,4 +167,26 @@ test("an exec's user owns its terminal in the container", options, async () => {
   assert.equal(statSync(`/proc/${main.start.pid}`).uid, ID_BASE);
   main.signal(9);
   await main.exited;
+});
+
+test('clients that leave as soon as they are attached take no place from others', options, async () => {
+  const container = await fixture.start(specOf(['sh', '-c', 'read line; echo "got $line"']), {
+    openStdin: true,
+  });
+  async function* opening() {
+    yield spawn.AttachInputCodec.decode(
+      spawn.AttachInputCodec.encode({ open: { containerId: container.id } }),
+    );
+  }
+  // More than a shim serves at a time.
+  for (let client = 0; client < 20; client += 1) {
+    const leaving = attachProcess(fixture.spawner, opening(), new AbortController().signal);
+    assert.deepEqual((await leaving.next()).value, { attached: true });
+    await leaving.return(undefined);
+    await assert.rejects(attachProcess(fixture.spawner, opening(), AbortSignal.abort()).next());
+  }
+  const answer = await fixture.attach({ containerId: container.id, stdin: true }, [
+    { stdin: Buffer.from('it\n') },
+  ]);
+  assert.deepEqual(answer, { stdout: 'got it\n', stderr: '', exitCode: 0 });
 });
