@@ -212,6 +212,6 @@ export const verbs: readonly Verb[] = [
     group: 'Node',
     summary: 'words for the shell',
     hidden: true,
-    load: async () => (await import('./verbs/completion.js')).configureWords,
+    load: async () => (await import('./verbs/completion.js')).configureWordsOf(verbs),
   },
 ];

@@ -4,7 +4,7 @@ import type { Client } from '../client/client.js';
 import type { Context } from '../context.js';
 import { UsageFailure } from '../failures.js';
 import { print } from '../output/print.js';
-import { verbs } from '../verbs.js';
+import type { Verb } from '../verb.js';
 import { familiarName } from './images.js';
 
 const scripts: Readonly<Record<string, string>> = {
@@ -39,15 +39,17 @@ export function configureCompletion(command: Command): void {
 }
 
 /** `gantry __complete -- WORDS...`: candidates for the last word, one a line. */
-export function configureWords(command: Command, context: () => Context): void {
-  command
-    .argument('[words...]')
-    .passThroughOptions()
-    .allowUnknownOption()
-    .action(async (words: string[]) => {
-      for (const word of await candidates(words, context)) print(word);
-    });
-}
+export const configureWordsOf =
+  (verbs: readonly Verb[]) =>
+  (command: Command, context: () => Context): void => {
+    command
+      .argument('[words...]')
+      .passThroughOptions()
+      .allowUnknownOption()
+      .action(async (words: string[]) => {
+        for (const word of await candidates(verbs, words, context)) print(word);
+      });
+  };
 
 const containerVerbs = new Set(
   'start stop restart kill pause unpause rm wait rename update logs exec attach top port inspect stats explain'.split(
@@ -56,7 +58,11 @@ const containerVerbs = new Set(
 );
 const imageVerbs = new Set(['run', 'create', 'rmi', 'tag', 'inspect', 'pull']);
 
-async function candidates(words: readonly string[], context: () => Context): Promise<string[]> {
+async function candidates(
+  verbs: readonly Verb[],
+  words: readonly string[],
+  context: () => Context,
+): Promise<string[]> {
   const typed = words.at(-1) ?? '';
   const [name, second] = words.slice(0, -1).filter((word) => !word.startsWith('-'));
   const fitting = (all: readonly string[]): string[] =>
