@@ -57,6 +57,7 @@ export class TestNode {
   readonly network: NetworkNamespace;
   readonly outside: NetworkNamespace | undefined;
   readonly #slot: Slot;
+  readonly #options: TestNodeOptions;
   readonly #processes = new Map<string, ChildProcess>();
 
   private constructor(
@@ -79,9 +80,7 @@ export class TestNode {
     this.subnetPrefix = `10.${120 + number}`;
     this.idBase = 0x30000000 + number * 0x400000;
     this.natsPort = 4322;
-    rmSync(this.directory, { recursive: true, force: true });
-    mkdirSync(this.directory, { recursive: true });
-    writeFileSync(this.configFile, JSON.stringify(this.#config(options.config ?? {})));
+    this.#options = options;
   }
 
   /** Starts a node and loads the images. Whatever fails on the way is taken back. */
@@ -92,6 +91,7 @@ export class TestNode {
       options.outside === true ? await NetworkNamespace.create(`gantry-test-${slot.number}-out`) : undefined;
     const node = new TestNode(options, slot, network, outside);
     try {
+      await node.#prepareDirectory();
       if (options.stateSize !== undefined) {
         mkdirSync(node.stateDirectory);
         await mustRun('mount', [
@@ -115,6 +115,15 @@ export class TestNode {
       await node.destroy();
       throw new Error(`the test node did not start; its log ends with:\n${log}`, { cause: error });
     }
+  }
+
+  /** An empty directory with the configuration; what a killed test left in this slot goes first. */
+  async #prepareDirectory(): Promise<void> {
+    await this.#killEverything();
+    await runCommand('umount', ['-l', this.stateDirectory]);
+    rmSync(this.directory, { recursive: true, force: true });
+    mkdirSync(this.directory, { recursive: true });
+    writeFileSync(this.configFile, JSON.stringify(this.#config(this.#options.config ?? {})));
   }
 
   #config(more: Readonly<Record<string, Readonly<Record<string, unknown>>>>): object {
