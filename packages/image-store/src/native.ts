@@ -127,6 +127,8 @@ export function extract(options: ExtractOptions): Extraction {
       else resolve(event as unknown as ExtractResult);
     },
   );
+  // A short job may fail while its caller is still closing descriptors: that is not a failure nobody waits for.
+  promise.catch(() => undefined);
   return {
     result: promise,
     advance: handle.advance,
