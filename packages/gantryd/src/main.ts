@@ -51,6 +51,9 @@ async function run(config: NodeConfig, { service }: CommandLine): Promise<number
   try {
     const nodeId = loadNodeId(config.state_dir);
     const logger = createLogger(config, nodeId);
+    // One request that fails where nobody waits for it must not take down a whole node. An exception still ends the
+    // process: then nothing is known of its state, and the next one adopts everything.
+    process.on('unhandledRejection', (reason) => logger.error({ err: reason }, 'a failure that nobody waited for'));
     const node = await startNode({ config, nodeId, service, logger });
     const what =
       service === undefined

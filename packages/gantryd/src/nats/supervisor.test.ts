@@ -93,6 +93,21 @@ test('a server with the permissions of another release is adopted and takes the 
   assert.equal(second.pid, pid);
 });
 
+test('the server of a node that lost its identity is replaced: a reload cannot rename it', async (t) => {
+  const options = await prepare(t);
+  const first = await NatsSupervisor.start({
+    ...options,
+    config: options.config.replaceAll(nodeId, '00000000000000bb'),
+  });
+  const pid = first.pid;
+  await first.leave();
+  const second = await NatsSupervisor.start(options);
+  t.after(() => second.stop());
+  assert.notEqual(second.pid, pid);
+  const connection = await connectAs(t, options, 'api');
+  assert.equal(connection.info?.server_name, `gantry-${nodeId}`);
+});
+
 test('a killed server is started again and its clients come back by themselves', async (t) => {
   const options = await prepare(t);
   let restarts = 0;

@@ -89,7 +89,7 @@ export class NatsSupervisor {
       this.#server = found;
       return true;
     }
-    if (previous !== undefined && listenAddress(previous) === listenAddress(config)) {
+    if (previous !== undefined && identityOf(previous) === identityOf(config)) {
       // Another release of Gantry may grant other permissions: the server takes them without dropping a connection.
       replaceFile(paths.config, config);
       signalProcess(found, 'SIGHUP');
@@ -167,9 +167,10 @@ async function endServer(server: ProcessIdentity): Promise<void> {
   await waitUntilGone(server, 5_000);
 }
 
-function listenAddress(config: string): unknown {
+function identityOf(config: string): string | undefined {
   try {
-    return (JSON.parse(config) as { listen?: unknown }).listen;
+    const { listen, server_name: name } = JSON.parse(config) as { listen?: string; server_name?: string };
+    return `${listen} ${name}`;
   } catch {
     return undefined;
   }
