@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -95,15 +96,14 @@ test('a server with the permissions of another release is adopted and takes the 
 
 test('the server of a node that lost its identity is replaced: a reload cannot rename it', async (t) => {
   const options = await prepare(t);
-  const first = await NatsSupervisor.start({
-    ...options,
-    config: options.config.replaceAll(nodeId, '00000000000000bb'),
-  });
-  const pid = first.pid;
-  await first.leave();
+  mkdirSync(options.paths.directory, { recursive: true });
+  writeFileSync(options.paths.config, options.config.replaceAll(nodeId, '00000000000000bb'));
+  const first = spawn('nats-server', ['-c', options.paths.config], { stdio: 'ignore' });
+  const deadline = performance.now() + 5_000;
+  while (findServer(options.paths.config) === undefined && performance.now() < deadline) await sleep(20);
   const second = await NatsSupervisor.start(options);
   t.after(() => second.stop());
-  assert.notEqual(second.pid, pid);
+  assert.notEqual(second.pid, first.pid);
   const connection = await connectAs(t, options, 'api');
   assert.equal(connection.info?.server_name, `gantry-${nodeId}`);
 });

@@ -170,7 +170,7 @@ async function endServer(server: ProcessIdentity): Promise<void> {
 function identityOf(config: string): string | undefined {
   try {
     const { listen, server_name: name } = JSON.parse(config) as { listen?: string; server_name?: string };
-    return `${listen} ${name}`;
+    return JSON.stringify([listen, name]);
   } catch {
     return undefined;
   }
