@@ -95,14 +95,27 @@ export class DnsServer {
     socket.setTimeout(tcpIdleMs, () => socket.destroy());
     socket.on('error', () => socket.destroy());
     socket.on('close', () => this.#connections.delete(socket));
+    // No more is read before what was asked is answered and taken: else a container could fill our memory with answers.
     socket.on('data', (chunk) => {
-      for (const frame of frames.push(chunk)) {
-        void this.#answer(readQuery(frame), frame, socket.remoteAddress ?? '', true).then((answer) => {
-          if (answer === undefined) socket.destroy();
-          else if (!socket.destroyed) socket.write(asFrame(answer));
-        });
-      }
+      socket.pause();
+      void this.#answerInTurn(socket, frames.push(chunk)).then(() => socket.resume());
     });
+  }
+
+  async #answerInTurn(socket: TcpSocket, frames: readonly Buffer[]): Promise<void> {
+    for (const frame of frames) {
+      const answer = await this.#answer(readQuery(frame), frame, socket.remoteAddress ?? '', true);
+      if (answer === undefined) socket.destroy();
+      if (answer === undefined || socket.destroyed) return;
+      if (!socket.write(asFrame(answer)))
+        await new Promise<void>((resolve) => {
+          const done = (): void => {
+            socket.off('drain', done).off('close', done);
+            resolve();
+          };
+          socket.once('drain', done).once('close', done);
+        });
+    }
   }
 
   /** Undefined: say nothing. */

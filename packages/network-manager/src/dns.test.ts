@@ -314,6 +314,31 @@ test('questions over TCP are answered, several on one connection', async () => {
   });
 });
 
+test('an asker that takes no answers gets no more made for it, and all of them once it reads', async () => {
+  const names = new NameTable();
+  for (let index = 0; index < 200; index += 1) names.set(String(index), web + index, ['crowd']);
+  const questions = 8_000;
+  await withServer([], names, async (port, outcomes) => {
+    const socket = createConnection({ port, host: '127.0.0.1' });
+    const query = asFrame(dns.encode({ type: 'query', id: 1, questions: [{ type: 'A', name: 'crowd' }] }));
+    socket.write(Buffer.concat(Array.from({ length: questions }, () => query)));
+    // The kernel's buffers take some megabytes.
+    let before = -1;
+    while (outcomes.length !== before) {
+      before = outcomes.length;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    assert.ok(before < questions, `${before} answers of 3 KiB were made for nobody`);
+    const frames = new FrameReader();
+    let answers = 0;
+    while (answers < questions) {
+      const [chunk] = (await once(socket, 'data', { signal: AbortSignal.timeout(5_000) })) as [Buffer];
+      answers += frames.push(chunk).length;
+    }
+    socket.destroy();
+  });
+});
+
 test('without a resolver the asker is told of the failure at once', async () => {
   await withServer([], new NameTable(), async (port, outcomes) => {
     const answer = await overUdp(port, {
