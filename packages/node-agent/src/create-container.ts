@@ -126,7 +126,7 @@ export async function createContainer(
         mount.type === 'bind' &&
         spec.mounts.some(({ createSource, target }) => createSource && target === mount.target)
       )
-        await mkdir(mount.source, { recursive: true });
+        await makeSource(mount.source);
       if (mount.type === 'volume' && mount.anonymous) undo.push(() => context.volumes.remove(mount.source));
     }
     await prepareVolumes(context, record, rootfs);
@@ -151,4 +151,9 @@ export async function createContainer(
   } finally {
     registry.creating.delete(id);
   }
+}
+
+/** A directory where nothing is; a file, socket or device is mounted as it is. */
+async function makeSource(path: string): Promise<void> {
+  if (!existsSync(path)) await mkdir(path, { recursive: true });
 }
