@@ -6,6 +6,7 @@ import type { AgentContext } from './context.js';
 import { EventLog } from './event-log.js';
 import { createAgentMetrics } from './metrics.js';
 import { countStates, readBootId } from './node-info.js';
+import { patientCaller } from './patient-caller.js';
 import { RecordStore } from './record-store.js';
 import { Registry } from './registry.js';
 import { createHandlers } from './service.js';
@@ -26,7 +27,7 @@ export function startNodeAgent(
         bus.publishEvent('container', common.NodeEventCodec, event),
       );
       const context: AgentContext = {
-        bus,
+        bus: patientCaller(bus),
         config,
         logger,
         metrics: createAgentMetrics(figures, () => countStates(registry)),
