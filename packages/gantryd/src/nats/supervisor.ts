@@ -75,7 +75,8 @@ export class NatsSupervisor {
       await endServer(server);
       server = findServer(this.#options.paths.config);
     }
-    await Promise.race([this.#reaped, sleep(1_000, undefined, { ref: false })]);
+    // Holds the process: the server's exit alone would not, and gantryd would leave without a word.
+    await Promise.race([this.#reaped, sleep(1_000)]);
   }
 
   /** Takes over a server left by an earlier gantryd, when it is the one we would start. */
