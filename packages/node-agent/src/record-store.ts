@@ -18,6 +18,9 @@ import { parseRecord } from './record.js';
 
 const ID = /^[0-9a-f]{64}$/;
 
+/** What stat(2) counts blocks in, whatever the file system's own are. */
+const STAT_BLOCK_BYTES = 512;
+
 const syncData = promisify(fdatasync);
 const syncAll = promisify(fsync);
 
@@ -36,12 +39,22 @@ async function syncDirectory(path: string): Promise<void> {
 
 /**
  * On a full disk the blocks that a record has are all there is, and removing a container must work there above all. One
- * write(2) of so few bytes is not cut in two by a kill; blanks over what is left of a longer text are JSON too.
+ * write(2) of so few bytes is not cut in two by a kill; blanks over what is left of a longer text are JSON too. A text
+ * that would need another block is refused with `cause` before anything of the old one is gone.
  */
-function writeInPlace(path: string, text: string): void {
+function writeInPlace(path: string, text: string, cause: Error): void {
   const file = openSync(path, 'r+');
   try {
-    writeSync(file, Buffer.from(text.padEnd(fstatSync(file).size)), 0, undefined, 0);
+    const { size, blocks } = fstatSync(file);
+    const bytes = Buffer.from(text);
+    if (bytes.length > Math.max(size, blocks * STAT_BLOCK_BYTES)) throw cause;
+    writeSync(
+      file,
+      Buffer.concat([bytes], Math.max(size, bytes.length)).fill(' ', bytes.length),
+      0,
+      undefined,
+      0,
+    );
   } finally {
     closeSync(file);
   }
@@ -82,7 +95,7 @@ export class RecordStore {
     } catch (error) {
       rmSync(`${path}.new`, { force: true });
       if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error;
-      writeInPlace(path, text);
+      writeInPlace(path, text, error);
     }
   }
 
