@@ -53,7 +53,9 @@ async function run(config: NodeConfig, { service }: CommandLine): Promise<number
     const logger = createLogger(config, nodeId);
     // One request that fails where nobody waits for it must not take down a whole node. An exception still ends the
     // process: then nothing is known of its state, and the next one adopts everything.
-    process.on('unhandledRejection', (reason) => logger.error({ err: reason }, 'a failure that nobody waited for'));
+    process.on('unhandledRejection', (reason) =>
+      logger.error({ err: reason }, 'a failure that nobody waited for'),
+    );
     const node = await startNode({ config, nodeId, service, logger });
     const what =
       service === undefined
