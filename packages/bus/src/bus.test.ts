@@ -441,6 +441,28 @@ test("no service's user can do what is not its work", async () => {
   );
 });
 
+test('a log that cannot be written costs lines and not the service', async () => {
+  const store = await startService({
+    name: 'image-store',
+    environment: { ...environment('image-store'), logLevel: 'info', logFile: '/dev/full' },
+    descriptor: image.ImageStore,
+    start: (kit) => {
+      for (let line = 0; line < 100; line++) kit.logger.info({ line }, 'said in vain');
+      const handlers = { GetImage: () => Promise.resolve({}) } as unknown as Handlers<
+        typeof image.ImageStore
+      >;
+      return Promise.resolve({ handlers });
+    },
+  });
+  try {
+    await withCaller('node-agent', async (bus) => {
+      await bus.call(image.ImageStore.methods.GetImage, { name: 'x' });
+    });
+  } finally {
+    await store.stop();
+  }
+});
+
 test('the sandbox contract survives a round trip', () => {
   const bytes = network.SandboxCodec.encode({
     sandboxId: 's',

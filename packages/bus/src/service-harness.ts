@@ -150,13 +150,19 @@ export async function startService<S extends ServiceDescriptor>(
   return { name, metricsUrl: exposition.url, stop: () => (stopped ??= stop()) };
 }
 
+/** Lines kept while they cannot be written; later ones are dropped. */
+const logBacklogBytes = 1024 * 1024;
+
 function createLogger(name: string, environment: ServiceEnvironment): Logger {
   const destination = pino.destination({
     dest: environment.logFile ?? 2,
     sync: true,
     append: true,
     mkdir: true,
+    maxLength: logBacklogBytes,
   });
+  // A disk without room costs log lines, never the service.
+  destination.on('error', () => undefined);
   return pino(
     {
       level: environment.logLevel,
