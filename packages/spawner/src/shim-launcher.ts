@@ -23,6 +23,7 @@ const EBUSY = 16;
 const ETIMEDOUT = 110;
 const SIGKILL = 9;
 const REAP_DELAYS_MS = [0, 1, 2, 5, 10, 20, 50, 100, 250, 500, 1000, 2000, 5000];
+const RELEASE_TIMEOUT_MS = 5_000;
 const LONGEST_REAP_DELAY_MS = 10_000;
 
 function isFirstWord(message: ShimMessage): message is FirstWord {
@@ -99,6 +100,16 @@ export class ShimLauncher {
       if (!isNativeError(error) || error.errno !== ENOENT) throw error;
     }
     return false;
+  }
+
+  /** Waits until no shim lives for this directory; false when one still does after five seconds. */
+  async untilReleased(directory: ProcessDirectory): Promise<boolean> {
+    const end = Date.now() + RELEASE_TIMEOUT_MS;
+    for (let waitMs = 1; this.isHeld(directory); waitMs = Math.min(waitMs * 2, 100)) {
+      if (Date.now() > end) return false;
+      await delay(waitMs);
+    }
+    return true;
   }
 
   /** Connects to a shim that may still be busy starting. Undefined when it has gone in the meantime. */

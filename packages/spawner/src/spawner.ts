@@ -174,12 +174,19 @@ export class Spawner {
     }
     const { plan, record, born } = this.#compile(request);
     const directory = this.#records.container(id);
+    if (this.#launcher.isHeld(directory))
+      throw new GantryError({
+        code: 'unavailable',
+        operation,
+        object: id,
+        message: `an earlier start of container ${id} has not come to its end`,
+      });
     this.#containers.delete(id);
     // Recorded before use: a service killed from here on finds out what it had begun.
     directory.prepare(record);
     const result = await this.#launcher.launch(directory, plan, id, born);
     if (!result.ok) {
-      directory.remove();
+      await this.#discard(directory);
       throw startError(operation, id, result.failure);
     }
     const { started, connection } = result;
@@ -354,7 +361,7 @@ export class Spawner {
     const found = await this.#adoptProcess(directory);
     if (found === undefined) {
       // Begun, but no process ever ran: what there was has died with its shim.
-      directory.remove();
+      await this.#discard(directory);
       return;
     }
     const container: Container = { id, attempt: found.attempt.attempt, main: found, execs: new Map() };
@@ -374,6 +381,12 @@ export class Spawner {
       { container: id, pid: found.start.pid, running: found.exit === undefined },
       'container adopted',
     );
+  }
+
+  /** Removes what a start left, unless its shim still lives: the lock must stay, or a further start would make two. */
+  async #discard(directory: ProcessDirectory): Promise<void> {
+    if (await this.#launcher.untilReleased(directory)) directory.remove();
+    else this.#options.logger.error({ path: directory.path }, 'a killed shim does not end');
   }
 
   async #adoptProcess(directory: ProcessDirectory): Promise<SupervisedProcess | undefined> {
