@@ -94,7 +94,8 @@ export class Reconciler {
   readonly #registry: Registry;
   #running: Promise<void> | undefined;
   #again = false;
-  #nodeStarted = true;
+  /** Containers that the node's last end suspended and that this start has not yet taken up again. */
+  #suspended: Set<string> | undefined;
 
   constructor(context: AgentContext, registry: Registry) {
     this.#context = context;
@@ -126,9 +127,9 @@ export class Reconciler {
     const calm = noted.filter(({ container }) => container.actor.idle);
     const claimed = new Set([...noted.map(({ container }) => container.id), ...this.#registry.creating]);
     const truth = await listTruth(this.#context);
-    const nodeStarted = this.#nodeStarted;
-    this.#nodeStarted = false;
-    const results = await Promise.allSettled(calm.map((look) => this.#settle(look, truth, nodeStarted)));
+    this.#suspended ??= new Set(noted.map(({ container }) => container.id));
+    for (const { container, life } of noted) if (!life.suspended) this.#suspended.delete(container.id);
+    const results = await Promise.allSettled(calm.map((look) => this.#settle(look, truth)));
     results.forEach((result, index) => {
       if (result.status === 'rejected')
         this.#context.logger.warn(
@@ -139,9 +140,10 @@ export class Reconciler {
     await this.#sweep(truth, claimed);
   }
 
-  async #settle({ container, life }: Look, truth: Truth, nodeStarted: boolean): Promise<void> {
+  async #settle({ container, life }: Look, truth: Truth): Promise<void> {
     // A container that is busy or has changed has outrun what was listed: its own work, or the next look, sets it right.
     if (!container.actor.idle || container.life !== life) return;
+    const nodeStarted = this.#suspended?.has(container.id) === true;
     await container.actor.run(async () => {
       await container.catchUpNow();
       const { id } = container;
@@ -165,6 +167,8 @@ export class Reconciler {
       }
       if (container.running && container.health === undefined) container.startHealth(true);
     });
+    // Only now: what failed is tried again as at the node's start.
+    this.#suspended?.delete(container.id);
   }
 
   /** Performs one step, inside the container's queue. */
