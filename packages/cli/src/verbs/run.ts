@@ -155,7 +155,7 @@ async function createContainer(
   // Made before the container is, so that a second one of the same name is refused early.
   if (flags.cidfile !== undefined) reserveIdFile(flags.cidfile);
   try {
-    if (flags.pull === 'always') await pull();
+    if (flags.pull === 'always' || (await hasOtherPlatform(client, spec.image, flags))) await pull();
     const request = { name: flags.name ?? '', spec, idempotencyKey: onceKey() };
     let created: Created;
     try {
@@ -204,6 +204,21 @@ async function hasImage(client: Client, image: string): Promise<boolean> {
   } catch (error) {
     return !isApiFailure(error, 'not_found');
   }
+}
+
+/** Whether the image that is here is for another platform than the one asked for, and may be pulled anew. */
+async function hasOtherPlatform(client: Client, image: string, flags: ContainerFlags): Promise<boolean> {
+  const { platform } = flags;
+  if (platform === undefined) return false;
+  if (!/^[a-z0-9]+\/[a-z0-9_]+(\/[a-z0-9]+)?$/.test(platform))
+    throw new UsageFailure(
+      `--platform: "${platform}" is not os/arch or os/arch/variant, such as linux/amd64`,
+    );
+  if (!(await hasImage(client, image))) return false;
+  const here = await client.get<{ platform: string }>(imagePath(image));
+  if (`${here.platform}/`.startsWith(`${platform}/`)) return false;
+  if (flags.pull !== 'never') return true;
+  throw new UsageFailure(`--platform: image ${image} is here for ${here.platform}, not for ${platform}`);
 }
 
 /** Starts it. A program that is not there or may not be executed has exit codes of its own, as in a shell. */
