@@ -106,6 +106,11 @@ export interface Report {
   readonly date: Date;
 }
 
+/** More than one process wanted a processor in the last minute before the run. */
+function isBusy({ loadBefore }: Machine): boolean {
+  return Number.parseFloat(loadBefore) > 1;
+}
+
 /** The whole of docs/benchmarks.md. */
 export function formatDocument({ rows, notes, machine, date }: Report): string {
   const unmet = listUnmet(rows);
@@ -117,6 +122,13 @@ export function formatDocument({ rows, notes, machine, date }: Report): string {
     '',
     ...formatTable(rows),
     '',
+    ...(isBusy(machine)
+      ? [
+          'The machine was busy with other work during this run: times are longer than on a quiet machine, the 99th',
+          'percentiles most of all, and what is bound by processors suffers more than what waits.',
+          '',
+        ]
+      : []),
     unmet.length === 0 ? 'Every budget above is met.' : 'Not met in this run:',
     ...(unmet.length === 0 ? [] : ['', ...unmet.map((line) => `- ${line}`)]),
     '',
@@ -125,7 +137,7 @@ export function formatDocument({ rows, notes, machine, date }: Report): string {
     `- ${date.toISOString().slice(0, 16).replace('T', ' ')} UTC`,
     `- ${machine.processor}, ${machine.memory}`,
     `- ${machine.distribution}, ${machine.kernel}, cgroups: ${machine.cgroups}`,
-    `- load before the run: ${machine.loadBefore}`,
+    `- load before the run: ${machine.loadBefore}${isBusy(machine) ? ' (busy with other work)' : ''}`,
     ...machine.programs.map((program) => `- ${program}`),
     '',
     '## Notes of this run',
