@@ -77,9 +77,11 @@ async function runGroup({ name, files, concurrency }) {
     const stream = run({ files, concurrency, timeout: 300_000 });
     const note = (text) => console.log(text);
     stream.on('test:pass', (data) => {
-      // A file and a suite pass when their tests do: only tests are counted.
-      if (data.details.type === 'suite' || data.file === undefined || data.name === data.file) return;
-      if (data.skip === undefined || data.skip === false) {
+      // A file and a suite pass when their tests do: only tests are counted, and suites that are skipped whole.
+      const isSkipped = data.skip !== undefined && data.skip !== false;
+      if (data.file === undefined || data.name === data.file) return;
+      if (data.details.type === 'suite' && !isSkipped) return;
+      if (!isSkipped) {
         totals.passed += 1;
         if (data.details.duration_ms > 5_000) {
           note(`  slow  ${data.name} (${(data.details.duration_ms / 1000).toFixed(1)} s)`);
