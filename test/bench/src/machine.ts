@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { cpus, loadavg, release, totalmem } from 'node:os';
+import { cpus, release, totalmem } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { runCommand } from '@gantry/test-harness';
 
 /** What a reader must know of where the figures come from. */
@@ -9,7 +10,8 @@ export interface Machine {
   readonly kernel: string;
   readonly cgroups: string;
   readonly distribution: string;
-  readonly loadBefore: string;
+  /** How much of the processors nobody wanted in the second before the run. */
+  readonly idlePercentBefore: number;
   /** "name version" of everything measured. */
   readonly programs: readonly string[];
 }
@@ -26,11 +28,24 @@ export async function describeMachine(): Promise<Machine> {
     kernel: `Linux ${release()}`,
     cgroups: describeCgroups(),
     distribution: /^PRETTY_NAME="(.*)"$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'unknown',
-    loadBefore: loadavg()
-      .map((value) => value.toFixed(2))
-      .join(' '),
+    idlePercentBefore: await measureIdlePercent(),
     programs: [...stdout.trim().split('\n'), `node ${process.version}`],
   };
+}
+
+async function measureIdlePercent(): Promise<number> {
+  const read = (): { idle: number; all: number } => {
+    const times = cpus().map((processor) => processor.times);
+    const idle = times.reduce((total, one) => total + one.idle, 0);
+    return {
+      idle,
+      all: idle + times.reduce((total, one) => total + one.user + one.nice + one.sys + one.irq, 0),
+    };
+  };
+  const before = read();
+  await sleep(1_000);
+  const after = read();
+  return Math.round((100 * (after.idle - before.idle)) / (after.all - before.all));
 }
 
 function describeCgroups(): string {

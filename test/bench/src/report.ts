@@ -106,9 +106,9 @@ export interface Report {
   readonly date: Date;
 }
 
-/** More than one process wanted a processor in the last minute before the run. */
-function isBusy({ loadBefore }: Machine): boolean {
-  return Number.parseFloat(loadBefore) > 1;
+/** Somebody else wanted a fifth of the processors or more. */
+function isBusy({ idlePercentBefore }: Machine): boolean {
+  return idlePercentBefore < 80;
 }
 
 /** The whole of docs/benchmarks.md. */
@@ -137,7 +137,7 @@ export function formatDocument({ rows, notes, machine, date }: Report): string {
     `- ${date.toISOString().slice(0, 16).replace('T', ' ')} UTC`,
     `- ${machine.processor}, ${machine.memory}`,
     `- ${machine.distribution}, ${machine.kernel}, cgroups: ${machine.cgroups}`,
-    `- load before the run: ${machine.loadBefore}${isBusy(machine) ? ' (busy with other work)' : ''}`,
+    `- processors ${machine.idlePercentBefore} % idle just before the run`,
     ...machine.programs.map((program) => `- ${program}`),
     '',
     '## Notes of this run',

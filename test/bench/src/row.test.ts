@@ -89,9 +89,21 @@ describe('the document', () => {
     kernel: 'Linux 6.1',
     cgroups: 'v2',
     distribution: 'Debian',
-    loadBefore: '0 0 0',
+    idlePercentBefore: 100,
     programs: ['crun 1.8'],
   };
+
+  it('says when the machine had other work', () => {
+    const write = (idlePercentBefore: number): string =>
+      formatDocument({
+        rows: wholeTable(),
+        notes: [],
+        machine: { ...machine, idlePercentBefore },
+        date: new Date(0),
+      });
+    assert.match(write(30), /busy with other work/);
+    assert.doesNotMatch(write(99), /busy with other work/);
+  });
 
   it('tells machine, date, notes and methods beside the table', () => {
     const text = formatDocument({ rows: wholeTable(), notes: ['A note.'], machine, date: new Date(0) });
