@@ -77,6 +77,7 @@ Napi::Value to_js_links(Napi::Env env, std::vector<Link>& links) {
     object.Set("name", link.name);
     object.Set("kind", link.kind);
     object.Set("master", link.master);
+    object.Set("mac", Napi::Buffer<uint8_t>::Copy(env, link.mac, sizeof link.mac));
     object.Set("up", link.up);
     object.Set("mtu", link.mtu);
     object.Set("rxBytes", static_cast<double>(link.rx_bytes));

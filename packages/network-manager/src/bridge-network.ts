@@ -43,6 +43,18 @@ export class BridgeNetwork {
         message: `interface ${settings.bridge} exists and is not a bridge; choose another name with network_manager.bridge`,
       });
     }
+    // Ours is known by the address it was made with: another tool's bridge is neither changed nor, at the end, removed.
+    if (
+      present !== undefined &&
+      Buffer.compare(present.mac, hardwareAddressOf(settings.subnet.gateway)) !== 0
+    ) {
+      throw new GantryError({
+        code: 'failed_precondition',
+        operation: 'start',
+        object: settings.bridge,
+        message: `bridge ${settings.bridge} was not made by gantry for this subnet; choose another name with network_manager.bridge, or remove it`,
+      });
+    }
     await this.#ensureBridge();
     this.#opened = forwarding.apply();
   }

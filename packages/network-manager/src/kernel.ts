@@ -11,6 +11,8 @@ export interface Link {
   readonly kind: string;
   /** Index of the bridge it is attached to, 0 for none. */
   readonly master: number;
+  /** Hardware address, six bytes; all 0 without one. */
+  readonly mac: Uint8Array;
   readonly up: boolean;
   readonly mtu: number;
   readonly rxBytes: number;

@@ -145,3 +145,17 @@ test('a tear-down keeps the network of containers that still run', { skip: needs
     await assert.rejects(host.attach(), /taken down/);
   });
 });
+
+test("a bridge that is another tool's is refused by name and left alone", { skip: needsRoot }, async () => {
+  await TestHost.with({}, async (host) => {
+    await host.expectNothingLeft();
+    await host.kill();
+    host.run(host.name, 'ip', 'link', 'add', host.bridge, 'type', 'bridge');
+    await assert.rejects(host.start());
+    assert.deepEqual(host.links(), [host.bridge]);
+    assert.doesNotMatch(host.run(host.name, 'ip', 'address', 'show', host.bridge), /inet /);
+    host.run(host.name, 'ip', 'link', 'del', host.bridge);
+    await host.start();
+    await host.expectNothingLeft();
+  });
+});

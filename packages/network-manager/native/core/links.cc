@@ -51,6 +51,9 @@ Link read_link(const nlmsghdr* header) {
       case IFLA_IFNAME:
         link.name = static_cast<const char*>(RTA_DATA(attribute));
         break;
+      case IFLA_ADDRESS:
+        if (RTA_PAYLOAD(attribute) == sizeof link.mac) std::memcpy(link.mac, RTA_DATA(attribute), sizeof link.mac);
+        break;
       case IFLA_MASTER:
         std::memcpy(&link.master, RTA_DATA(attribute), sizeof link.master);
         break;

@@ -16,6 +16,8 @@ struct Link {
   std::string kind;
   // Index of the bridge the link is attached to, 0 for none.
   int master = 0;
+  // Hardware address; all 0 without one.
+  uint8_t mac[6] = {};
   bool up = false;
   uint32_t mtu = 0;
   uint64_t rx_bytes = 0, rx_packets = 0, rx_errors = 0, rx_dropped = 0;
