@@ -1,7 +1,7 @@
 // Generates packages/protocol/src/generated from proto/: one TypeScript file of interfaces, codecs and service
-// descriptors per .proto, and the descriptor set they read at run time. Output is never committed.
+// descriptors per package, and the descriptor set they read at run time. Output is never committed.
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import protobuf from 'protobufjs';
 
@@ -98,8 +98,11 @@ function renderService(service, here) {
   );
 }
 
-function renderFile(file) {
-  const packageName = /^package ([\w.]+);/m.exec(readFileSync(join(protoDirectory, file), 'utf8'))[1];
+const packageNameOf = (file) =>
+  /^package ([\w.]+);/m.exec(readFileSync(join(protoDirectory, file), 'utf8'))[1];
+
+/** All files of a package become one module. */
+function renderPackage(packageName) {
   // Services last: their descriptors name the codecs of every message.
   const isService = (object) => object instanceof protobuf.Service;
   const nested = definitions.lookup(packageName).nestedArray;
@@ -123,7 +126,7 @@ function renderFile(file) {
   const codecImports = body.includes('Method<') ? 'Codec, Method' : 'Codec';
   return {
     name: alias(packageName),
-    text: `// Generated from ${relative(root, join(protoDirectory, file))}. Do not edit.\nimport type { ${codecImports} } from '../codec.js';\nimport { codec } from '../codec.js';\n${imports}\n${body}`,
+    text: `// Generated from proto/${packageName.replaceAll('.', '/')}. Do not edit.\nimport type { ${codecImports} } from '../codec.js';\nimport { codec } from '../codec.js';\n${imports}\n${body}`,
   };
 }
 
@@ -144,7 +147,7 @@ writeIfChanged(
   join(outputDirectory, 'descriptor.ts'),
   `// Generated from proto/. Do not edit.\nexport const descriptor: string = ${JSON.stringify(descriptor)};\n`,
 );
-for (const file of files) {
-  const { name, text } = renderFile(file);
+for (const packageName of new Set(files.map(packageNameOf))) {
+  const { name, text } = renderPackage(packageName);
   writeIfChanged(join(outputDirectory, `${name}.ts`), text);
 }

@@ -13,3 +13,4 @@ export * as network from './generated/network.js';
 export * as cgroup from './generated/cgroup.js';
 export * as spawn from './generated/spawn.js';
 export * as node from './generated/node.js';
+export * as control from './generated/control.js';

@@ -58,7 +58,9 @@ export const resourcesSchema = message<cgroup.Resources>({
 
 export const restartPolicySchema = message<node.RestartPolicy>({
   name: oneOf(['', 'no', 'always', 'unless-stopped', 'on-failure'], 'policy'),
-  maximumRetryCount: uint32('on-failure only; 0 means no maximum'),
+  maximumRetryCount: uint32('on-failure and always; 0 means no maximum'),
+  delayMs: uint64('before each new start; absent means 100 ms, doubling to a minute'),
+  windowMs: uint64('maximumRetryCount counts starts within this time; 0 means since the beginning'),
 });
 
 const containerSpecSchema = message<node.ContainerSpec>(
@@ -133,6 +135,8 @@ const containerSpecSchema = message<node.ContainerSpec>(
     autoRemove: flag('remove the container and its anonymous volumes when it exits'),
     stdinOnce: flag('close standard input when the first attached client leaves'),
     oomScoreAdjust: { type: 'integer', minimum: -1000, maximum: 1000, description: 'oom_score_adj' },
+    networkScope: text('name space of networkAliases; empty means none'),
+    networkAliases: texts('names by which containers of networkScope find this one'),
     groups: texts('additional groups'),
   },
   ['image'],
