@@ -1,0 +1,10 @@
+export {
+  membershipPaths,
+  readMembership,
+  readView,
+  writeClusterFile,
+  writeMembership,
+  writeView,
+  type MembershipPaths,
+  type MembershipRecord,
+} from './membership-files.js';
