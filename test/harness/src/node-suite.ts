@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe } from 'node:test';
+import { describeDifferences, differences, footprint, type Footprint } from './footprint.js';
 import type { HostState } from './host-state.js';
 import { modes, TestNode, type Mode, type TestNodeOptions } from './test-node.js';
 import { eventually } from './wait.js';
@@ -8,47 +9,6 @@ export const isRoot = process.getuid?.() === 0;
 export const skipUnlessRoot = isRoot
   ? false
   : 'needs root: containers are made of mounts, namespaces and cgroups';
-
-/** What may differ from one moment to the next although nothing was left: the pool of sandboxes is being refilled. */
-interface Footprint {
-  readonly counts: Readonly<Record<string, number>>;
-  readonly state: HostState;
-}
-
-/** What containers leave behind, if anything: the same numbers before a test and after it. */
-async function footprint(node: TestNode): Promise<Footprint> {
-  const state = await node.readState();
-  const below = (directory: string): number =>
-    state.files.filter((path) => path.startsWith(`${directory}/`)).length;
-  return {
-    state,
-    counts: {
-      mounts: state.mounts.length,
-      links: state.links.length,
-      'nftables lines': state.nftables.length,
-      cgroups: state.cgroups.length,
-      processes: state.processes.length,
-      'files of running containers': below(`${node.runDirectory}/containers`),
-      'files of container records': below(`${node.stateDirectory}/containers`),
-      volumes: below(`${node.stateDirectory}/volumes`),
-    },
-  };
-}
-
-const differences = (before: Footprint, after: Footprint): string[] =>
-  Object.keys(before.counts).filter((key) => before.counts[key] !== after.counts[key]);
-
-function describeDifferences(before: Footprint, after: Footprint): string {
-  return differences(before, after)
-    .map((key) => {
-      const kind =
-        (Object.keys(after.state) as (keyof HostState)[]).find((name) => key.startsWith(name)) ?? 'files';
-      const known = new Set(before.state[kind]);
-      const added = after.state[kind].filter((line) => !known.has(line));
-      return `${key}: ${before.counts[key]} before, ${after.counts[key]} after; new: ${added.slice(0, 12).join(' | ')}`;
-    })
-    .join('\n');
-}
 
 /** Asserts that the machine has nothing of the node any more. */
 export function assertNothingLeft(state: HostState, node: TestNode): void {

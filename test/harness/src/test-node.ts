@@ -7,7 +7,9 @@ import { writeArchive, type ImageSource } from '@gantry/demo';
 import { mustRun, runCommand, type CommandOptions, type CommandResult } from './command.js';
 import { readHostState, type HostState, type Territory } from './host-state.js';
 import { boxImage } from './images.js';
+import { requestApi, type ApiAnswer } from './api-request.js';
 import { NetworkNamespace } from './network-namespace.js';
+import type { LanPlace } from './private-network.js';
 import { takeSlot, type Slot } from './slot.js';
 import { eventually } from './wait.js';
 
@@ -36,6 +38,8 @@ export interface TestNodeOptions {
   readonly config?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /** Give the node's network an outside: 192.0.2.1 here, 192.0.2.2 there. */
   readonly outside?: boolean;
+  /** Put the node on a network with others, under a host name of its own. */
+  readonly lan?: LanPlace;
   /** Put the state directory on a file system of this size, "16m", which can then be full. */
   readonly stateSize?: string;
   /** Where the node's directory is made; /var/tmp when absent. */
@@ -107,6 +111,7 @@ export class TestNode {
         await network.connect(outside, '192.0.2.1/24', '192.0.2.2/24');
         await network.mustRun('ip', ['route', 'add', 'default', 'via', '192.0.2.2']);
       }
+      if (options.lan !== undefined) await options.lan.network.plugIn(network, options.lan.address);
       await node.startAll();
       for (const image of options.images ?? [boxImage()]) await node.load(image);
       return node;
@@ -153,6 +158,12 @@ export class TestNode {
     return join(this.runDirectory, 'api.sock');
   }
 
+  /** Of `lan`. */
+  get address(): string {
+    if (this.#options.lan === undefined) throw new Error('this node is on no private network');
+    return this.#options.lan.address;
+  }
+
   get territory(): Territory {
     return { directories: [this.directory], cgroupRoot: this.cgroupRoot, network: this.network };
   }
@@ -167,10 +178,18 @@ export class TestNode {
   launch(name: string): void {
     const log = openSync(join(this.directory, `${name}.log`), 'a');
     const words = ['--config', this.configFile, ...(name === 'gantryd' ? [] : ['--service', name])];
-    const [program, wrapped] = this.network.wrap(join(root, 'bin/gantryd'), words);
+    const [program, wrapped] = this.network.wrap(...this.#named(join(root, 'bin/gantryd'), words));
     const child = spawn(program, wrapped, { stdio: ['ignore', log, log], detached: true });
     closeSync(log);
     this.#processes.set(name, child);
+  }
+
+  /** The same under the host name of `lan`; each of these programs becomes the next, so the process number stays. */
+  #named(program: string, words: readonly string[]): readonly [string, readonly string[]] {
+    const { lan } = this.#options;
+    if (lan === undefined) return [program, words];
+    const script = 'hostname "$0" && exec "$@"';
+    return ['unshare', ['--uts', 'sh', '-c', script, lan.hostname, program, ...words]];
   }
 
   async waitUntilReady(name: string): Promise<void> {
@@ -187,6 +206,11 @@ export class TestNode {
       },
       20_000,
     );
+  }
+
+  /** The id that the node chose for itself at its first start. */
+  readNodeId(): string {
+    return readFileSync(join(this.stateDirectory, 'node-id'), 'utf8').trim();
   }
 
   isRunning(name: string): boolean {
@@ -248,6 +272,11 @@ export class TestNode {
     if (code !== 0)
       throw new Error(`gantry ${words.join(' ')} ended with ${code}: ${stderr.trim()}\n${stdout.trim()}`);
     return stdout.replace(/\n$/, '');
+  }
+
+  /** One request to the api's socket, without the command line: what it answers, whatever that is. */
+  api(method: string, path: string, body?: unknown): Promise<ApiAnswer> {
+    return requestApi(this.socket, method, path, body);
   }
 
   get environment(): Readonly<Record<string, string>> {

@@ -1,0 +1,43 @@
+import { request } from 'node:http';
+
+/** What the api answered: the status and the document. */
+export interface ApiAnswer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+const timeoutMs = 15_000;
+
+/** One request on a unix socket. Rejects when there is no whole answer in time; an answer that says no is an answer. */
+export function requestApi(
+  socketPath: string,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<ApiAnswer> {
+  return new Promise((resolve, reject) => {
+    const content = body === undefined ? undefined : JSON.stringify(body);
+    const call = request({
+      socketPath,
+      method,
+      path,
+      headers: { host: 'gantry', ...(content === undefined ? {} : { 'content-type': 'application/json' }) },
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    call.once('error', reject);
+    call.once('response', (answer) => {
+      let text = '';
+      answer.setEncoding('utf8');
+      answer.on('data', (chunk: string) => (text += chunk));
+      answer.once('error', reject);
+      answer.once('end', () => {
+        try {
+          resolve({ status: answer.statusCode ?? 0, body: text === '' ? undefined : JSON.parse(text) });
+        } catch (error) {
+          reject(new Error(`${method} ${path} answered no JSON: ${text.slice(0, 200)}`, { cause: error }));
+        }
+      });
+    });
+    call.end(content);
+  });
+}
