@@ -49,15 +49,17 @@ export async function collectMetrics() {
     about: 'Requests, calls and events on the bus; the harness counts them without a service having to.',
     metrics: await registeredBy(join(root, 'packages/bus/dist/bus-metrics.js')),
   });
-  const { containerFamilies, deviceFamilies } = await import(
-    pathToFileURL(join(root, 'packages/cgroup-supervisor/dist/container-metrics.js')).href
-  );
+  const supervisor = (file) =>
+    import(pathToFileURL(join(root, 'packages/cgroup-supervisor/dist', file)).href);
+  const { containerFamilies, deviceFamilies } = await supervisor('container-metrics.js');
+  const { interfaceFamilies } = await supervisor('network-figures.js');
+  const { filesystemFamilies, machineFamilies } = await supervisor('machine-metrics.js');
   const labels = ['id', 'name', 'image'];
   groups.unshift({
     title: 'Containers',
     about:
       "Served by cgroup-supervisor under cAdvisor's names and with its meanings, so that its dashboards and alerts fit. " +
-      '`id` is the cgroup path. `container_memory_failcnt` is untyped: it counts, but its name lacks the `_total` of a counter.',
+      '`id` is the cgroup path, `/` the whole machine, which has CPU, memory, network and file systems too. `container_memory_failcnt` is untyped: it counts, but its name lacks the `_total` of a counter.',
     metrics: [
       ...containerFamilies.map(({ name, type, help, more }) => ({
         name,
@@ -71,6 +73,19 @@ export async function collectMetrics() {
         help,
         labels: [...labels, 'device'],
       })),
+      ...interfaceFamilies.map(({ name, help }) => ({
+        name,
+        type: 'counter',
+        help,
+        labels: [...labels, 'interface'],
+      })),
+      ...filesystemFamilies.map(({ name, help }) => ({
+        name,
+        type: 'gauge',
+        help,
+        labels: ['id', 'device'],
+      })),
+      ...machineFamilies.map(({ name, help }) => ({ name, type: 'gauge', help, labels: [] })),
     ],
   });
   const processRegistry = new Registry();

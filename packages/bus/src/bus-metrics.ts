@@ -3,7 +3,8 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 /** What the harness measures of every service without the service's doing. */
 export interface BusMetrics {
   readonly requestSeconds: Histogram<'method' | 'code'>;
-  readonly callSeconds: Histogram<'service' | 'method' | 'code'>;
+  /** Not `service`: discovery gives that name to the service that is asked for its metrics. */
+  readonly callSeconds: Histogram<'callee' | 'method' | 'code'>;
   readonly openStreams: Gauge<'method'>;
   readonly eventsPublished: Counter<'kind'>;
   readonly reconnects: Counter;
@@ -23,8 +24,8 @@ export function createBusMetrics(registry: Registry): BusMetrics {
     }),
     callSeconds: new Histogram({
       name: 'gantry_bus_call_duration_seconds',
-      help: 'Time until another service answered a call of this one, by service, method and error code.',
-      labelNames: ['service', 'method', 'code'],
+      help: 'Time until another service answered a call of this one, by the service called, method and error code.',
+      labelNames: ['callee', 'method', 'code'],
       buckets,
       registers,
     }),

@@ -125,7 +125,7 @@ export class Bus {
     request: Init<Request>,
     options: CallOptions = {},
   ): Promise<Response> {
-    const stop = this.#metrics.callSeconds.startTimer({ service: method.service, method: method.name });
+    const stop = this.#metrics.callSeconds.startTimer({ callee: method.service, method: method.name });
     try {
       const response = await this.#call(method, request, options);
       stop({ code: 'ok' });

@@ -197,8 +197,9 @@ export class CgroupKeeper {
     return usage;
   }
 
-  processCount(containerId: string): number {
-    return processesIn(this.#tree.primaryPlace(containerId).directory).length;
+  /** As {@link processes}; none when the container has no cgroup. */
+  processesIfPresent(containerId: string): readonly number[] {
+    return processesIn(this.#tree.primaryPlace(containerId).directory);
   }
 
   list(): readonly string[] {

@@ -2,6 +2,8 @@ import { readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { cgroup } from '@gantry/protocol';
+import { filesystemFamilies, machineFamilies, type MachineLine } from './machine-metrics.js';
+import { interfaceFamilies, type InterfaceFigures } from './network-figures.js';
 
 /** One container as the exposition needs it. */
 export interface ContainerSample {
@@ -12,6 +14,8 @@ export interface ContainerSample {
   readonly createdAtMs: number | undefined;
   readonly processCount: number;
   readonly usage: cgroup.Usage;
+  /** Empty for a container in the host's network. */
+  readonly interfaces: readonly InterfaceFigures[];
 }
 
 interface Family {
@@ -146,13 +150,18 @@ export function escapeLabel(value: string): string {
 /** Reading this many cgroups takes a few milliseconds; then others have a turn on the event loop. */
 const containersPerTurn = 50;
 
-/** Reads samples and renders them in the text exposition format, letting others run in between. */
+/**
+ * Reads samples and renders them in the text exposition format, letting others run in between. The machine's lines stand
+ * among the containers' of the same name.
+ */
 export async function renderContainers(
   ids: readonly string[],
   read: (id: string) => ContainerSample | undefined,
+  machine: readonly MachineLine[] = [],
 ): Promise<string> {
   const bodies = new Map<string, string>();
   const append = (name: string, text: string): void => void bodies.set(name, (bodies.get(name) ?? '') + text);
+  for (const { name, labels, value } of machine) append(name, `${name}${renderLabels(labels)} ${value}\n`);
   for (const [index, id] of ids.entries()) {
     if (index > 0 && index % containersPerTurn === 0) await nextTurn();
     const sample = read(id);
@@ -161,7 +170,8 @@ export async function renderContainers(
   let text = '';
   const families = [
     ...containerFamilies,
-    ...deviceFamilies.map((family) => ({ ...family, type: 'counter' })),
+    ...[...deviceFamilies, ...interfaceFamilies].map((family) => ({ ...family, type: 'counter' })),
+    ...[...filesystemFamilies, ...machineFamilies].map((family) => ({ ...family, type: 'gauge' })),
   ];
   for (const { name, help, type } of families) {
     const body = bodies.get(name);
@@ -181,6 +191,16 @@ function renderSample(sample: ContainerSample, append: (name: string, text: stri
     for (const { name, value } of deviceFamilies)
       append(name, `${name}{${labels},device="${label}"} ${value(device)}\n`);
   }
+  for (const figures of sample.interfaces) {
+    const label = escapeLabel(figures.name);
+    for (const { name, value } of interfaceFamilies)
+      append(name, `${name}{${labels},interface="${label}"} ${value(figures)}\n`);
+  }
+}
+
+function renderLabels(labels: Readonly<Record<string, string>>): string {
+  const words = Object.entries(labels).map(([name, value]) => `${name}="${escapeLabel(value)}"`);
+  return words.length === 0 ? '' : `{${words.join(',')}}`;
 }
 
 const deviceNames = new Map<string, string>();

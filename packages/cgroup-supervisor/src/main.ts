@@ -7,7 +7,9 @@ import type { CgroupSupervisorConfig } from './config.js';
 import { renderContainers, type ContainerSample } from './container-metrics.js';
 import { detectHierarchies, type Hierarchies } from './hierarchies.js';
 import { pathInHierarchy } from './layout.js';
+import { machineLines } from './machine-metrics.js';
 import { createSupervisorMetrics, type SupervisorMetrics } from './metrics.js';
+import { readInterfaces } from './network-figures.js';
 import { CgroupRecords } from './records.js';
 import { createHandlers } from './service.js';
 import { CgroupTree } from './tree.js';
@@ -48,7 +50,8 @@ export function startCgroupSupervisor(
       return {
         handlers: createHandlers(keeper, metrics),
         stop: async () => keeper.stop(),
-        renderMetrics: () => renderContainers(keeper.list(), (id) => sampleOf(tree, keeper, id)),
+        renderMetrics: async () =>
+          renderContainers(keeper.list(), (id) => sampleOf(tree, keeper, id), await machineLines()),
       };
     },
   });
@@ -74,12 +77,15 @@ function sampleOf(tree: CgroupTree, keeper: CgroupKeeper, id: string): Container
   if (usage === undefined) return undefined;
   const { hierarchy, directory } = tree.primaryPlace(id);
   const record = keeper.record(id);
+  const processes = keeper.processesIfPresent(id);
   return {
     path: pathInHierarchy(directory, hierarchy),
     name: record?.name ?? '',
     image: record?.image ?? '',
     createdAtMs: record?.createdAtMs,
-    processCount: keeper.processCount(id),
+    processCount: processes.length,
     usage,
+    // All of a container's processes share its network; the first is the least likely to have left.
+    interfaces: processes[0] === undefined ? [] : readInterfaces(processes[0]),
   };
 }

@@ -4,6 +4,8 @@ export interface MountedFileSystem {
   readonly mountPoint: string;
   readonly mountOptions: readonly string[];
   readonly type: string;
+  /** "/dev/vda1", or a word where there is no device. */
+  readonly source: string;
   readonly superOptions: readonly string[];
 }
 
@@ -21,14 +23,15 @@ export function parseMountTable(mountinfo: string): readonly MountedFileSystem[]
     // A variable number of optional fields ends with a lone hyphen.
     const [before, after] = splitOnce(line, ' - ');
     const [, , device, , mountPoint, mountOptions] = before.split(' ');
-    const [type, , superOptions] = after.split(' ');
+    const [type, source, superOptions] = after.split(' ');
     if (device === undefined || mountPoint === undefined || mountOptions === undefined) continue;
-    if (type === undefined || superOptions === undefined) continue;
+    if (type === undefined || source === undefined || superOptions === undefined) continue;
     mounts.push({
       device,
       mountPoint: unescapeOctal(mountPoint),
       mountOptions: mountOptions.split(','),
       type,
+      source: unescapeOctal(source),
       superOptions: superOptions.split(','),
     });
   }

@@ -33,6 +33,10 @@ export async function startNetworkManager(
         poolTarget: () => node.pool.target,
         doomed: () => node.factory.doomed,
         publishedPorts: () => node.ports.size,
+        addresses: () => node.factory.addresses.size,
+        addressesTaken: () => node.factory.addresses.taken,
+        idRanges: () => node.factory.idRanges.size,
+        idRangesTaken: () => node.factory.idRanges.taken,
       });
       return { handlers: createHandlers(node), stop: () => node.stop() };
     },

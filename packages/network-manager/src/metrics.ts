@@ -9,6 +9,10 @@ export interface NetworkGauges {
   readonly poolTarget: () => number;
   readonly doomed: () => number;
   readonly publishedPorts: () => number;
+  readonly addresses: () => number;
+  readonly addressesTaken: () => number;
+  readonly idRanges: () => number;
+  readonly idRangesTaken: () => number;
 }
 
 export interface NetworkMetrics {
@@ -63,6 +67,14 @@ export function createNetworkMetrics(registry: Registry): NetworkMetrics {
         'Ports of the host that lead to containers.',
         gauges.publishedPorts,
       );
+      gauge(
+        'gantry_network_addresses',
+        "Addresses of the node's subnet, its own, the gateway's and the broadcast address among them.",
+        gauges.addresses,
+      );
+      gauge('gantry_network_addresses_taken', 'Addresses that are given out.', gauges.addressesTaken);
+      gauge('gantry_network_id_ranges', 'Ranges of user ids that sandboxes can have.', gauges.idRanges);
+      gauge('gantry_network_id_ranges_taken', 'Ranges of user ids that are given out.', gauges.idRangesTaken);
     },
   };
 }

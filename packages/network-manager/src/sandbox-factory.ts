@@ -68,6 +68,14 @@ export class SandboxFactory {
     return this.#doomed.length;
   }
 
+  get addresses(): Pick<Slots, 'size' | 'taken'> {
+    return this.#addresses;
+  }
+
+  get idRanges(): Pick<Slots, 'size' | 'taken'> {
+    return this.#ranges;
+  }
+
   directoryOf(id: string): string {
     return join(this.#options.settings.runDirectory, 'sandboxes', id);
   }

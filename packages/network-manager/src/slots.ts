@@ -11,6 +11,10 @@ export class Slots {
     this.#size = size;
   }
 
+  get size(): number {
+    return this.#size;
+  }
+
   get taken(): number {
     return this.#taken.size;
   }

@@ -5,7 +5,8 @@ import type { NodeAgentConfig } from './config.js';
 import type { AgentContext } from './context.js';
 import { EventLog } from './event-log.js';
 import { createAgentMetrics } from './metrics.js';
-import { countStates, readBootId } from './node-info.js';
+import { nodeFigures } from './node-figures.js';
+import { readBootId } from './node-info.js';
 import { patientCaller } from './patient-caller.js';
 import { RecordStore } from './record-store.js';
 import { Registry } from './registry.js';
@@ -30,7 +31,7 @@ export function startNodeAgent(
         bus: patientCaller(bus),
         config,
         logger,
-        metrics: createAgentMetrics(figures, () => countStates(registry)),
+        metrics: createAgentMetrics(figures, nodeFigures(registry, config.state_dir)),
         records: new RecordStore(config.state_dir),
         volumes: new VolumeStore(config.state_dir),
         events,

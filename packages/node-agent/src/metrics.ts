@@ -1,21 +1,66 @@
 import type { ServiceKit } from '@gantry/bus';
 import { Counter, Gauge, Histogram } from 'prom-client';
+import type { NodeFigures } from './node-figures.js';
 
 const STATES = ['created', 'running', 'paused', 'restarting', 'exited', 'removing', 'dead'] as const;
 
 /** Figures of the node agent. */
-export function createAgentMetrics(
-  registry: ServiceKit['registry'],
-  countStates: () => Readonly<Record<string, number>>,
-) {
+export function createAgentMetrics(registry: ServiceKit['registry'], figures: NodeFigures) {
   const registers = [registry];
+  const gauge = (name: string, help: string, read: () => number | Promise<number>): void => {
+    new Gauge({
+      name: `gantry_node_agent_${name}`,
+      help,
+      registers,
+      async collect() {
+        this.set(await read());
+      },
+    });
+  };
+  gauge('memory_bytes', 'Memory of the machine.', figures.memoryBytes);
+  gauge(
+    'memory_available_bytes',
+    'Memory that programs can still have without swapping, as the kernel estimates it.',
+    figures.memoryAvailableBytes,
+  );
+  gauge(
+    'state_disk_bytes',
+    'Size of the file system that holds the durable state: images, layers, volumes, logs.',
+    async () => (await figures.stateDisk()).size,
+  );
+  gauge(
+    'state_disk_available_bytes',
+    'What is left of the file system that holds the durable state.',
+    async () => (await figures.stateDisk()).available,
+  );
+  new Gauge({
+    name: 'gantry_node_agent_container_restarts',
+    help: "Automatic restarts of a container since the user's last start.",
+    labelNames: ['name'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, restarts } of figures.containers()) this.set({ name }, restarts);
+    },
+  });
+  new Gauge({
+    name: 'gantry_node_agent_container_unhealthy',
+    help: 'Whether the health check of a container fails: 1 when unhealthy, 0 when healthy or starting; absent without a check.',
+    labelNames: ['name'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, health } of figures.containers())
+        if (health !== undefined) this.set({ name }, health === 'unhealthy' ? 1 : 0);
+    },
+  });
   new Gauge({
     name: 'gantry_node_agent_containers',
     help: 'Containers by state.',
     labelNames: ['state'],
     registers,
     collect() {
-      const counts = countStates();
+      const counts = figures.states();
       for (const state of STATES) this.set({ state }, counts[state] ?? 0);
     },
   });

@@ -6,6 +6,7 @@ import { GantryError, node, type Init } from '@gantry/protocol';
 import { Agent } from '../agent.js';
 import { EventLog } from '../event-log.js';
 import { createAgentMetrics } from '../metrics.js';
+import { nodeFigures } from '../node-figures.js';
 import { RecordStore } from '../record-store.js';
 import { Registry } from '../registry.js';
 import { VolumeStore } from '../volume-store.js';
@@ -155,7 +156,7 @@ export class ScriptedAgent implements AsyncDisposable {
         kept_events: 100,
       },
       logger: quiet,
-      metrics: createAgentMetrics(new Figures(), () => ({})),
+      metrics: createAgentMetrics(new Figures(), nodeFigures(new Registry(), directory)),
       records: new RecordStore(directory),
       volumes: new VolumeStore(directory),
       events: new EventLog(100, (event) => this.actions.push(event.action)),
