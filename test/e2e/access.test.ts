@@ -15,7 +15,16 @@ const mayCall: Readonly<Record<BusUser, readonly string[]>> = {
   'cgroup-supervisor': [],
   spawner: [],
   'node-agent': ['image-store', 'network-manager', 'cgroup-supervisor', 'spawner'],
-  api: ['node-agent', 'image-store', 'network-manager', 'cgroup-supervisor', 'spawner'],
+  control: [],
+  api: [
+    'node-agent',
+    'membership',
+    'control',
+    'image-store',
+    'network-manager',
+    'cgroup-supervisor',
+    'spawner',
+  ],
   gantryd: [],
 };
 
@@ -68,7 +77,11 @@ describeOnNode(
             ...['$JS.API.INFO', '$SYS.REQ.SERVER.PING', '$KV.x.y'],
           ],
           subscribe: [
-            ...others.flatMap((service) => [methodSubject(id, service, '>'), `${inboxPrefix(service)}.>`]),
+            // Calls to control are answered by the node's agent, which hands them on.
+            ...others
+              .filter((service) => !(user === 'node-agent' && service === 'control'))
+              .map((service) => methodSubject(id, service, '>')),
+            ...others.map((service) => `${inboxPrefix(service)}.>`),
             ...['>', 'gantry.>'],
           ],
         };

@@ -1,4 +1,14 @@
-import { eventSubject, inboxPrefix, methodSubject, serviceSubjects } from './subjects.js';
+import { control } from '@gantry/protocol';
+import {
+  agentInbox,
+  agentSubject,
+  controlInbox,
+  controlSubject,
+  eventSubject,
+  inboxPrefix,
+  methodSubject,
+  serviceSubjects,
+} from './subjects.js';
 
 /** Every service of a node. */
 export const nodeServices = [
@@ -7,9 +17,13 @@ export const nodeServices = [
   'cgroup-supervisor',
   'spawner',
   'node-agent',
+  'control',
   'api',
 ] as const;
 export type NodeService = (typeof nodeServices)[number];
+
+/** Services that only some nodes run. */
+export const optionalServices: ReadonlySet<NodeService> = new Set<NodeService>(['control']);
 
 /** Every user of a node's bus: the services, and gantryd for taking a node down. */
 export const busUsers = [...nodeServices, 'gantryd'] as const;
@@ -22,8 +36,11 @@ const teardownMethods = [
   ['cgroup-supervisor', 'TearDown'],
 ] as const satisfies readonly (readonly [NodeService, string])[];
 
+/** Services that the node agent's process answers for beside its own: a node's place in its cluster, and the way to control. */
+const servedByAgent = ['membership', 'control'] as const;
+
 interface Role {
-  /** Services it may call. */
+  /** Users it may call: under their own names, and under those that they answer for. */
   readonly calls: readonly NodeService[];
   /** Event kinds it may publish. */
   readonly publishes: readonly string[];
@@ -42,6 +59,8 @@ const roles: Readonly<Record<NodeService, Role>> = {
     publishes: ['container'],
     hears: ['process-exited', 'cgroup-oom', 'image'],
   },
+  // Its work is in the account CLUSTER.
+  control: { calls: [], publishes: [], hears: [] },
   api: {
     calls: ['node-agent', 'image-store', 'network-manager', 'cgroup-supervisor', 'spawner'],
     publishes: [],
@@ -72,7 +91,7 @@ function permissionsOfService(service: NodeService, nodeId: string): Permissions
   const callers: BusUser[] = nodeServices.filter((other) => roles[other].calls.includes(service));
   if (teardownMethods.some(([called]) => called === service)) callers.push('gantryd');
   const publish = [
-    ...role.calls.map((called) => serviceSubjects(nodeId, called)),
+    ...role.calls.flatMap((called) => answeredBy(nodeId, called)),
     // Answers to callers, and the input side of streams opened at services it calls.
     ...[...callers, ...role.calls].map((peer) => `${inboxPrefix(peer)}.>`),
     ...role.publishes.map((kind) => eventSubject(nodeId, kind)),
@@ -83,9 +102,42 @@ function permissionsOfService(service: NodeService, nodeId: string): Permissions
   ];
   const subscribe = [
     `${inboxPrefix(service)}.>`,
-    ...(service === 'api' ? [] : [serviceSubjects(nodeId, service)]),
+    ...(service === 'api' || service === 'control' ? [] : answeredBy(nodeId, service)),
     '$SRV.>',
     ...role.hears.map((kind) => eventSubject(nodeId, kind)),
   ];
   return { publish: [...new Set(publish)], subscribe };
+}
+
+function answeredBy(nodeId: string, service: NodeService): string[] {
+  const also = service === 'node-agent' ? servedByAgent : [];
+  return [service, ...also].map((name) => serviceSubjects(nodeId, name));
+}
+
+/** What the agent of any member may ask of control. */
+const dispatcherMethods = Object.keys(control.Dispatcher.methods);
+
+/**
+ * A member's agent in the account CLUSTER: on a worker these bind its whole leaf connection, on the control nodes' side.
+ * It asks under its own id only, answers only control, and listens only to what is meant for it.
+ */
+export function agentPermissions(nodeId: string, role: 'control' | 'worker'): Permissions {
+  return {
+    publish: [
+      ...(role === 'control'
+        ? [controlSubject(nodeId, '*')]
+        : dispatcherMethods.map((method) => controlSubject(nodeId, method))),
+      // Answers to control, and the input side of streams opened at it.
+      `${controlInbox('*')}.>`,
+    ],
+    subscribe: [`${agentInbox(nodeId)}.>`, agentSubject(nodeId, '*')],
+  };
+}
+
+/** Control in the account CLUSTER, on its own node's server alone: the only user of the store. */
+export function controlPermissions(nodeId: string): Permissions {
+  return {
+    publish: [agentSubject('*', '*'), `${agentInbox('*')}.>`, '$JS.API.>', '$JS.ACK.>', '$JS.FC.>', '$KV.>'],
+    subscribe: [`${controlInbox(nodeId)}.>`, controlSubject('*', '*')],
+  };
 }

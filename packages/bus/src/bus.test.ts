@@ -408,6 +408,10 @@ test("no service's user can do what is not its work", async () => {
       publish: [`gantry.v1.event.${nodeId}.process-exited`, '$KV.x'],
       subscribe: ['_INBOX_spawner.>'],
     },
+    control: {
+      publish: [`gantry.v1.node.${nodeId}.node-agent.StopContainer`, '$JS.API.INFO', '$KV.x'],
+      subscribe: [`gantry.v1.node.${nodeId}.control.>`, '_INBOX_api.>'],
+    },
     api: {
       publish: [`gantry.v1.event.${nodeId}.container`],
       subscribe: [`gantry.v1.node.${nodeId}.node-agent.>`],

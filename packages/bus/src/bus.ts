@@ -12,13 +12,13 @@ import {
 import {
   ErrorCode as NatsErrorCode,
   NatsError,
-  RequestStrategy,
   connect,
+  createInbox,
   headers,
   nkeyAuthenticator,
   type NatsConnection,
 } from 'nats';
-import { nodeServices } from './access.js';
+import { nodeServices, optionalServices } from './access.js';
 import type { BusMetrics } from './bus-metrics.js';
 import { ConnectionWatch } from './connection-watch.js';
 import { StreamEnd } from './stream-end.js';
@@ -29,11 +29,15 @@ export const headerNames = {
   deadlineMs: 'Gantry-Deadline-Ms',
   caller: 'Gantry-Caller',
   error: 'Gantry-Error',
+  actor: 'Gantry-Actor',
 } as const;
 
 /** How long a call waits for a service that is not there (it may be restarting), milliseconds. */
-const absentServiceWaitMs = 5_000;
+const defaultAbsentServiceWaitMs = 5_000;
 const defaultDeadlineMs = 30_000;
+const listServicesMs = 1_000;
+/** How long a service that only some nodes have may answer after all others, milliseconds. */
+const optionalServiceWaitMs = 20;
 
 export interface BusOptions {
   /** This service's name: its NATS user and inbox prefix. */
@@ -44,6 +48,12 @@ export interface BusOptions {
   /** Seed of this service's nkey; empty for a bus without authentication (tests). */
   readonly nkeySeed: string;
   readonly metrics: BusMetrics;
+  /** Prefix of its inboxes; `_INBOX_<name>` when absent. */
+  readonly inbox?: string | undefined;
+  /** Subject of a method; that of a service of the own node when absent. */
+  readonly subjectFor?: ((service: string, method: string) => string) | undefined;
+  /** How long a call waits for a service that nobody offers, milliseconds; 5,000 when absent. */
+  readonly absentServiceWaitMs?: number | undefined;
 }
 
 export interface CallOptions {
@@ -52,11 +62,18 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Follows a request through all services' logs; made up when absent. */
   readonly requestId?: string | undefined;
+  /** Another subject than the bus' own for the method. */
+  readonly subject?: string | undefined;
+  /** Who asked for it, for the audit: "root on <node id>", "token <name>". */
+  readonly actor?: string | undefined;
 }
 
 export interface StreamOptions {
   readonly signal?: AbortSignal | undefined;
   readonly requestId?: string | undefined;
+  /** As in CallOptions. */
+  readonly subject?: string | undefined;
+  readonly actor?: string | undefined;
 }
 
 /** The caller's side of a stream. Leaving the iteration early cancels it. */
@@ -79,14 +96,22 @@ export interface ServiceListing {
 export class Bus {
   readonly nodeId: string;
   readonly name: string;
+  /** Prefix of its inboxes. */
+  readonly inbox: string;
   /** For the harness, which registers the handlers. */
   readonly connection: NatsConnection;
+  readonly #subjectFor: (service: string, method: string) => string;
+  readonly #absentServiceWaitMs: number;
   readonly #metrics: BusMetrics;
   readonly #watch: ConnectionWatch;
 
   private constructor(options: BusOptions, connection: NatsConnection) {
     this.nodeId = options.nodeId;
     this.name = options.name;
+    this.inbox = options.inbox ?? inboxPrefix(options.name);
+    this.#subjectFor =
+      options.subjectFor ?? ((service, method) => methodSubject(options.nodeId, service, method));
+    this.#absentServiceWaitMs = options.absentServiceWaitMs ?? defaultAbsentServiceWaitMs;
     this.connection = connection;
     this.#metrics = options.metrics;
     this.#watch = new ConnectionWatch(connection);
@@ -98,7 +123,7 @@ export class Bus {
     const connection = await connect({
       servers: options.natsUrl,
       name: `gantry-${options.name}`,
-      inboxPrefix: inboxPrefix(options.name),
+      inboxPrefix: options.inbox ?? inboxPrefix(options.name),
       maxReconnectAttempts: -1,
       waitOnFirstConnect: true,
       reconnectTimeWait: 50,
@@ -140,11 +165,11 @@ export class Bus {
   async #call<Request, Response>(
     method: Method<Request, Response, 'unary'>,
     request: Init<Request>,
-    { deadlineMs = defaultDeadlineMs, signal, requestId = randomUUID() }: CallOptions,
+    { deadlineMs = defaultDeadlineMs, signal, requestId = randomUUID(), subject, actor }: CallOptions,
   ): Promise<Response> {
     const started = performance.now();
     const body = method.request.encode(request);
-    const subject = methodSubject(this.nodeId, method.service, method.name);
+    const where = subject ?? this.#subjectFor(method.service, method.name);
     for (let waitMs = 20; ; waitMs = Math.min(waitMs * 2, 250)) {
       const elapsed = performance.now() - started;
       const left = deadlineMs - elapsed;
@@ -155,7 +180,8 @@ export class Bus {
         sent.set(headerNames.requestId, requestId);
         sent.set(headerNames.deadlineMs, String(Math.ceil(left)));
         sent.set(headerNames.caller, this.name);
-        const pending = this.connection.request(subject, body, { timeout: left, headers: sent });
+        if (actor !== undefined) sent.set(headerNames.actor, actor);
+        const pending = this.connection.request(where, body, { timeout: left, headers: sent });
         const reply = await this.#watch.unlessLost(
           signal === undefined ? pending : abortable(pending, signal, method.name),
         );
@@ -164,7 +190,7 @@ export class Bus {
         return method.response.decode(reply.data);
       } catch (error) {
         if (!isAbsent(error)) throw this.#translate(error, method, deadlineMs);
-        if (performance.now() - started > absentServiceWaitMs) throw this.#absent(method, error);
+        if (performance.now() - started > this.#absentServiceWaitMs) throw this.#absent(method, error);
         await sleep(waitMs, undefined, signal === undefined ? {} : { signal }).catch(() => {
           throw cancelled(method.name);
         });
@@ -176,14 +202,14 @@ export class Bus {
   async openStream<Request, Response, Kind extends 'server-stream' | 'duplex'>(
     method: Method<Request, Response, Kind>,
     first: Init<Request>,
-    { signal, requestId = randomUUID() }: StreamOptions = {},
+    { signal, requestId = randomUUID(), subject, actor }: StreamOptions = {},
   ): Promise<ClientStream<Request, Response>> {
     const started = performance.now();
     const hasLeft = (): boolean => signal?.aborted === true;
     for (let waitMs = 20; ; waitMs = Math.min(waitMs * 2, 250)) {
       const end = new StreamEnd({
         connection: this.connection,
-        inboxPrefix: inboxPrefix(this.name),
+        inboxPrefix: this.inbox,
         operation: method.name,
       });
       try {
@@ -196,8 +222,9 @@ export class Bus {
       const sent = headers();
       sent.set(headerNames.requestId, requestId);
       sent.set(headerNames.caller, this.name);
+      if (actor !== undefined) sent.set(headerNames.actor, actor);
       this.connection.publish(
-        methodSubject(this.nodeId, method.service, method.name),
+        subject ?? this.#subjectFor(method.service, method.name),
         method.request.encode(first),
         { headers: sent, reply: end.inbox },
       );
@@ -215,7 +242,7 @@ export class Bus {
           error instanceof GantryError &&
           error.code === 'unavailable' &&
           !hasLeft() &&
-          performance.now() - started < absentServiceWaitMs;
+          performance.now() - started < this.#absentServiceWaitMs;
         if (!again) throw asGantryError(error, method.name);
         await sleep(waitMs);
       }
@@ -269,16 +296,34 @@ export class Bus {
     return this.#watch.onReconnect(listener);
   }
 
-  /** Every service of the node that answers: returns once all have, or after a second. */
+  /**
+   * Every service of the node that answers: returns a moment after all have that every node has, or after a second. The
+   * moment is for those that only some nodes have.
+   */
   async listServices(): Promise<ServiceListing[]> {
-    const client = this.connection.services.client({
-      strategy: RequestStrategy.Count,
-      maxMessages: nodeServices.length,
-      maxWait: 1_000,
-    });
+    const missing = new Set<string>(
+      nodeServices.filter((name) => !optionalServices.has(name)).map((name) => `gantry-${name}`),
+    );
     const found: ServiceListing[] = [];
-    for await (const info of await client.info())
-      found.push({ name: info.name, version: info.version, metadata: info.metadata ?? {} });
+    const inbox = createInbox(this.inbox);
+    const subscription = this.connection.subscribe(inbox, {
+      callback: (error, message) => {
+        if (error !== null || message.data.length === 0) return;
+        const {
+          name,
+          version,
+          metadata = {},
+        } = message.json<Omit<ServiceListing, 'metadata'> & { metadata?: Record<string, string> }>();
+        found.push({ name, version, metadata });
+        missing.delete(name);
+        if (missing.size === 0) setTimeout(all, optionalServiceWaitMs);
+      },
+    });
+    let all: () => void = () => undefined;
+    const complete = new Promise<void>((resolve) => (all = resolve));
+    this.connection.publish('$SRV.INFO', undefined, { reply: inbox });
+    await Promise.race([complete, sleep(listServicesMs, undefined, { ref: false })]);
+    subscription.unsubscribe();
     return found.sort((a, b) => a.name.localeCompare(b.name));
   }
 

@@ -7,20 +7,37 @@ export {
   type StreamOptions,
 } from './bus.js';
 export { createBusMetrics, type BusMetrics } from './bus-metrics.js';
-export type { CallContext, Handlers } from './serve.js';
+export { connectCluster } from './cluster-connection.js';
+export { serveMethods, type CallContext, type Handlers, type Serving } from './serve.js';
 export {
+  alsoServed,
   startService,
+  type AlsoServed,
   type RunningService,
   type ServiceEnvironment,
   type ServiceKit,
   type ServiceParts,
 } from './service-harness.js';
 export {
+  agentPermissions,
   busUsers,
+  controlPermissions,
+  optionalServices,
   nodeServices,
   permissionsFor,
   type BusUser,
   type NodeService,
   type Permissions,
 } from './access.js';
-export { eventSubject, inboxPrefix, methodSubject, serviceSubjects } from './subjects.js';
+export {
+  agentInbox,
+  agentSubject,
+  callerNodeOf,
+  controlInbox,
+  controlSubject,
+  controlSubjects,
+  eventSubject,
+  inboxPrefix,
+  methodSubject,
+  serviceSubjects,
+} from './subjects.js';

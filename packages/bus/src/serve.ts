@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   GantryError,
   asGantryError,
@@ -11,13 +12,17 @@ import type { Logger } from 'pino';
 import { headerNames, type Bus } from './bus.js';
 import type { BusMetrics } from './bus-metrics.js';
 import { StreamEnd } from './stream-end.js';
-import { inboxPrefix, methodSubject } from './subjects.js';
+import { methodSubject } from './subjects.js';
 
 /** What a handler knows of its call besides the request. */
 export interface CallContext {
   readonly requestId: string;
   /** Name that the caller gives itself, for logs. */
   readonly caller: string;
+  /** Who asked for it, as the caller says; empty when it says nothing. */
+  readonly actor: string;
+  /** Where the request came in; see `callerNodeOf`. */
+  readonly subject: string;
   /** Aborted at the caller's deadline, or when the caller of a stream has gone, or at shutdown. */
   readonly signal: AbortSignal;
   /** Milliseconds the caller waits from now; Infinity for streams. */
@@ -43,15 +48,54 @@ type AnyMethod = Method<unknown, unknown>;
 type UnaryHandler = (request: unknown, context: CallContext) => Promise<Init<unknown>>;
 type StreamHandler = (input: unknown, context: CallContext) => AsyncIterable<Init<unknown>>;
 
-interface ServeOptions {
+interface AnswerOptions {
   readonly bus: Bus;
   readonly descriptor: ServiceDescriptor;
   readonly handlers: Readonly<Record<string, unknown>>;
-  readonly service: Service;
   readonly metrics: BusMetrics;
   readonly logger: Logger;
   /** Aborted when the service stops. */
   readonly signal: AbortSignal;
+}
+
+interface ServeOptions extends AnswerOptions {
+  readonly service: Service;
+}
+
+interface ServeMethodsOptions extends AnswerOptions {
+  /** Subject of each method; may hold wildcards. */
+  readonly subjectOf: (method: string) => string;
+}
+
+/** Stops taking requests; resolves when those under way are answered, or after two seconds. */
+export interface Serving {
+  stop(): Promise<void>;
+}
+
+const servingStopMs = 2_000;
+
+/** Answers a descriptor's methods by plain subscriptions: for control's leader and for agents, which come and go. */
+export function serveMethods(options: ServeMethodsOptions): Serving {
+  const stopping = new AbortController();
+  const within = { ...options, signal: AbortSignal.any([options.signal, stopping.signal]) };
+  const underWay = new Set<Promise<void>>();
+  const subscriptions = Object.entries(options.descriptor.methods).map(([name, method]) => {
+    const run = method.kind === 'unary' ? answerCall : answerStream;
+    return options.bus.connection.subscribe(options.subjectOf(name), {
+      callback: (error, message) => {
+        if (error !== null) return;
+        const answered = run(within, method, message).finally(() => underWay.delete(answered));
+        underWay.add(answered);
+      },
+    });
+  });
+  return {
+    async stop() {
+      if (!options.bus.connection.isClosed()) for (const one of subscriptions) one.unsubscribe();
+      stopping.abort();
+      await Promise.race([Promise.allSettled(underWay), sleep(servingStopMs, undefined, { ref: false })]);
+    },
+  };
 }
 
 /** Registers an endpoint for each method of the descriptor. */
@@ -66,7 +110,7 @@ export function serve(options: ServeOptions): void {
   }
 }
 
-async function answerCall(options: ServeOptions, method: AnyMethod, message: Msg): Promise<void> {
+async function answerCall(options: AnswerOptions, method: AnyMethod, message: Msg): Promise<void> {
   const { metrics, handlers, signal } = options;
   const stop = metrics.requestSeconds.startTimer({ method: method.name });
   const deadlineMs = Number(message.headers?.get(headerNames.deadlineMs) || '30000');
@@ -95,14 +139,14 @@ async function answerCall(options: ServeOptions, method: AnyMethod, message: Msg
   }
 }
 
-async function answerStream(options: ServeOptions, method: AnyMethod, message: Msg): Promise<void> {
+async function answerStream(options: AnswerOptions, method: AnyMethod, message: Msg): Promise<void> {
   const { bus, metrics, handlers, signal } = options;
   if (message.reply === undefined || message.reply === '') return;
   const stop = metrics.requestSeconds.startTimer({ method: method.name });
   metrics.openStreams.inc({ method: method.name });
   const end = new StreamEnd({
     connection: bus.connection,
-    inboxPrefix: inboxPrefix(bus.name),
+    inboxPrefix: bus.inbox,
     operation: method.name,
   });
   end.connect(message.reply);
@@ -155,14 +199,24 @@ function decode(method: AnyMethod, data: Uint8Array): unknown {
 }
 
 function contextOf(
-  options: ServeOptions,
+  options: AnswerOptions,
   message: Msg,
   signal: AbortSignal,
   deadlineMs: number,
 ): CallContext {
   const requestId = message.headers?.get(headerNames.requestId) ?? '';
   const caller = message.headers?.get(headerNames.caller) ?? '';
-  return { requestId, caller, signal, deadlineMs, logger: options.logger.child({ request: requestId }) };
+  const actor = message.headers?.get(headerNames.actor) ?? '';
+  const { subject } = message;
+  return {
+    requestId,
+    caller,
+    actor,
+    subject,
+    signal,
+    deadlineMs,
+    logger: options.logger.child({ request: requestId }),
+  };
 }
 
 /** What the caller asked wrongly is the caller's news; what broke here is ours. */

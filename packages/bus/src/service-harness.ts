@@ -1,7 +1,7 @@
 import { GantryError, asGantryError, type ServiceDescriptor } from '@gantry/protocol';
 import { pino, type Logger } from 'pino';
 import { Registry, collectDefaultMetrics } from 'prom-client';
-import { createBusMetrics } from './bus-metrics.js';
+import { createBusMetrics, type BusMetrics } from './bus-metrics.js';
 import { Bus } from './bus.js';
 import { serveExposition } from './exposition.js';
 import { serve, type Handlers } from './serve.js';
@@ -13,6 +13,10 @@ export interface ServiceEnvironment {
   readonly natsUrl: string;
   /** Seed of the service's nkey; empty for a bus without authentication. */
   readonly nkeySeed: string;
+  /** Seed of the service's nkey in the account CLUSTER: given to node-agent and control. */
+  readonly clusterKeySeed?: string | undefined;
+  /** Seed of control's nkey in the account SYS, in which it asks who is connected. */
+  readonly sysKeySeed?: string | undefined;
   readonly metricsHost: string;
   /** 0 takes a free port. */
   readonly metricsPort: number;
@@ -30,13 +34,27 @@ export interface ServiceKit {
   readonly bus: Bus;
   readonly logger: Logger;
   readonly registry: Registry;
+  /** Those of the bus, for further connections and servings. */
+  readonly busMetrics: BusMetrics;
   /** Aborted when the service begins to stop. */
   readonly signal: AbortSignal;
+}
+
+/** One more service of a process. Only `alsoServed` makes it: there descriptor and handlers are held to each other. */
+export interface AlsoServed {
+  readonly descriptor: ServiceDescriptor;
+  readonly handlers: Readonly<Record<string, unknown>>;
+}
+
+export function alsoServed<S extends ServiceDescriptor>(descriptor: S, handlers: Handlers<S>): AlsoServed {
+  return { descriptor, handlers: handlers as Readonly<Record<string, unknown>> };
 }
 
 /** What a service's start function gives back to the harness. */
 export interface ServiceParts<S extends ServiceDescriptor> {
   readonly handlers: Handlers<S>;
+  /** More services that the same process answers for on this node's bus: see `alsoServed`. */
+  readonly also?: readonly AlsoServed[];
   /** Called once, after the handlers have stopped taking requests. Must leave containers alone. */
   readonly stop?: () => Promise<void>;
   /** Undefined when healthy, else one sentence why not. */
@@ -110,6 +128,7 @@ export async function startService<S extends ServiceDescriptor>(
       bus,
       logger,
       registry,
+      busMetrics: metrics,
       signal: stopping.signal,
     };
     parts = await options.start(kit);
@@ -119,16 +138,11 @@ export async function startService<S extends ServiceDescriptor>(
       description: `Gantry ${name}`,
       metadata: { metrics_url: exposition.url, node_id: environment.nodeId, pid: String(process.pid) },
     });
-    if (descriptor !== undefined)
-      serve({
-        bus,
-        descriptor,
-        handlers: parts.handlers as Readonly<Record<string, unknown>>,
-        service,
-        metrics,
-        logger,
-        signal: stopping.signal,
-      });
+    const served: readonly AlsoServed[] = [
+      ...(descriptor === undefined ? [] : [alsoServed(descriptor, parts.handlers)]),
+      ...(parts.also ?? []),
+    ];
+    for (const one of served) serve({ ...one, bus, service, metrics, logger, signal: stopping.signal });
     // The subscriptions are in force before anybody is told that the service runs.
     await bus.connection.flush();
   } catch (error) {

@@ -16,3 +16,27 @@ export function eventSubject(nodeId: string, kind: string): string {
 export function inboxPrefix(service: string): string {
   return `_INBOX_${service}`;
 }
+
+/** What a node asks of the cluster's control; nats-server holds each node to its own id. */
+export function controlSubject(callerNodeId: string, method: string): string {
+  return `gantry.v1.control.${callerNodeId}.${method}`;
+}
+
+/** The same method, asked by whichever node: what the leader listens to. */
+export function controlSubjects(method: string): string {
+  return controlSubject('*', method);
+}
+
+/** What control asks of one node's agent. */
+export function agentSubject(nodeId: string, method: string): string {
+  return `gantry.v1.agent.${nodeId}.${method}`;
+}
+
+/** The node that asked, from a subject of control. */
+export function callerNodeOf(subject: string): string {
+  return subject.split('.')[3] ?? '';
+}
+
+/** Inboxes in the account CLUSTER name their node, as a token of its own: no member can listen to another's. */
+export const agentInbox = (nodeId: string): string => `_INBOX.agent.${nodeId}`;
+export const controlInbox = (nodeId: string): string => `_INBOX.control.${nodeId}`;
