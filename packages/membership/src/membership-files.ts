@@ -9,7 +9,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { GantryError, control } from '@gantry/protocol';
+import { GantryError, type control } from '@gantry/protocol';
 
 /** What makes a node a member of a cluster: `<state_dir>/cluster/membership.json`. */
 export interface MembershipRecord {
