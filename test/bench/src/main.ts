@@ -12,6 +12,7 @@ import { Podman } from './peers/podman.js';
 import { pushLayout, startRegistry } from './registry.js';
 import { formatDocument, formatTable, listUnmet, type Report } from './report.js';
 import { findGaps, type Row } from './row.js';
+import { measureCluster, readAlone } from './rows/cluster.js';
 import { measureHundred } from './rows/hundred.js';
 import { measureIdleNode } from './rows/idle-node.js';
 import { measurePull, measureStartsDuringPull } from './rows/pull.js';
@@ -79,6 +80,8 @@ async function measureAll(cleanup: Cleanup, { repetitions }: Options): Promise<R
   );
   await stopRegistry();
   await node.stop();
+  progress('three nodes');
+  rows.push(...(await measureCluster(cleanup, workplace, repetitions, readAlone(rows), note)));
   return { rows, notes, machine, date: new Date() };
 }
 

@@ -14,6 +14,8 @@ export interface Repetitions {
   readonly pulls: number;
   readonly imageFiles: number;
   readonly sandboxes: number;
+  /** Deploys of one task through control. */
+  readonly deploys: number;
   readonly settleMs: number;
 }
 
@@ -36,6 +38,7 @@ const full: Repetitions = {
   pulls: 3,
   imageFiles: 56_000,
   sandboxes: 200,
+  deploys: 40,
   settleMs: 10_000,
 };
 
@@ -49,6 +52,7 @@ const quick: Repetitions = {
   pulls: 1,
   imageFiles: 6_000,
   sandboxes: 15,
+  deploys: 5,
   settleMs: 1_000,
 };
 

@@ -45,6 +45,10 @@ export const rowIds = [
   'sandbox-pool-p99',
   'sandbox-cold-p50',
   'sandbox-cold-p99',
+  'stack-one-p50',
+  'stack-hundred',
+  'memory-node-worker',
+  'memory-node-control',
 ] as const;
 export type RowId = (typeof rowIds)[number];
 
@@ -67,6 +71,10 @@ export const requiredPeers: Readonly<Record<RowId, readonly string[]>> = {
   'sandbox-pool-p99': ['netavark'],
   'sandbox-cold-p50': ['netavark'],
   'sandbox-cold-p99': ['netavark'],
+  'stack-one-p50': ['start through the bus'],
+  'stack-hundred': ['one node, no control'],
+  'memory-node-worker': ['no cluster'],
+  'memory-node-control': ['no cluster'],
 };
 
 export const measured = (name: string, value: number): Peer => ({ name, value, measured: true });

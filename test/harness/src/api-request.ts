@@ -1,4 +1,6 @@
-import { request } from 'node:http';
+import { once } from 'node:events';
+import { request, type IncomingMessage } from 'node:http';
+import { createInterface } from 'node:readline';
 
 /** What the api answered: the status and the document. */
 export interface ApiAnswer {
@@ -40,4 +42,22 @@ export function requestApi(
     });
     call.end(content);
   });
+}
+
+/** The lines of a stream, parsed, until it ends; an error among them is thrown. */
+export async function* readApiLines(socketPath: string, path: string, withinMs = 120_000): AsyncGenerator {
+  const signal = AbortSignal.timeout(withinMs);
+  const call = request({ socketPath, path, headers: { host: 'gantry' }, signal });
+  call.end();
+  const [answer] = (await once(call, 'response')) as [IncomingMessage];
+  try {
+    for await (const line of createInterface({ input: answer })) {
+      const value = JSON.parse(line) as { error?: unknown };
+      if (answer.statusCode !== 200 || value.error !== undefined)
+        throw new Error(`GET ${path} answered ${answer.statusCode}: ${line}`);
+      yield value;
+    }
+  } finally {
+    answer.destroy();
+  }
 }

@@ -31,6 +31,8 @@ export function describeOnCluster(
     afterEach(async () => {
       const current = getCluster();
       await current.removeStacks();
+      // Volumes outlive their stacks, and a test may have containers of its own.
+      await Promise.all(current.hosts.map((host) => host.removeContainers()));
       let now = await readFootprints(current);
       const differ = (): string[] =>
         now.flatMap((one, index) => {

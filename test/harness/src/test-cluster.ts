@@ -10,14 +10,16 @@ import { eventually } from './wait.js';
 
 export type HostRole = 'control' | 'worker';
 
+type HostConfig = NonNullable<TestNodeOptions['config']>;
+
 export interface TestClusterOptions {
   /** Three when absent. */
   readonly hosts?: number;
   readonly mode?: Mode;
   /** Loaded on each host; the box image when absent. */
   readonly images?: readonly ImageSource[];
-  /** More of each host's gantry.yaml, by section. */
-  readonly config?: TestNodeOptions['config'];
+  /** More of each host's gantry.yaml, by section; or of one host's, by its number. */
+  readonly config?: HostConfig | ((host: number) => HostConfig);
   readonly parentDirectory?: string;
 }
 
@@ -64,7 +66,7 @@ export class TestCluster {
         mode,
         lan: { network, address: network.addressOf(machine), hostname: `host${machine + 1}` },
         ...(images === undefined ? {} : { images }),
-        ...(config === undefined ? {} : { config }),
+        ...(config === undefined ? {} : { config: typeof config === 'function' ? config(machine) : config }),
         ...(parentDirectory === undefined ? {} : { parentDirectory }),
       }),
     );

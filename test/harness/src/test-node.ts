@@ -7,7 +7,7 @@ import { writeArchive, type ImageSource } from '@gantry/demo';
 import { mustRun, runCommand, type CommandOptions, type CommandResult } from './command.js';
 import { readHostState, type HostState, type Territory } from './host-state.js';
 import { boxImage } from './images.js';
-import { requestApi, type ApiAnswer } from './api-request.js';
+import { readApiLines, requestApi, type ApiAnswer } from './api-request.js';
 import { NetworkNamespace } from './network-namespace.js';
 import type { LanPlace } from './private-network.js';
 import { takeSlot, type Slot } from './slot.js';
@@ -277,6 +277,11 @@ export class TestNode {
   /** One request to the api's socket, without the command line: what it answers, whatever that is. */
   api(method: string, path: string, body?: unknown): Promise<ApiAnswer> {
     return requestApi(this.socket, method, path, body);
+  }
+
+  /** A stream of the api, line by line. */
+  apiLines(path: string): AsyncGenerator {
+    return readApiLines(this.socket, path);
   }
 
   get environment(): Readonly<Record<string, string>> {
