@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { cpSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { assertNothingLeft, eventually, skipUnlessRoot, TestCluster } from '@gantry/test-harness';
@@ -24,6 +24,9 @@ describe('joining', { skip: skipUnlessRoot }, () => {
     assert.equal((await cluster.listNodes()).length, nodes);
     assert.match(await cluster.host(host).must('cluster', 'info'), /no cluster/);
   }
+
+  /** What somebody kept of a worker's files. */
+  const worker = (): string => join(cluster.directory, 'worker');
 
   async function assertRefused(host: number, token: string, sentence: RegExp): Promise<void> {
     const { code, stderr } = await cluster.tryJoin(host, token);
@@ -115,6 +118,7 @@ describe('joining', { skip: skipUnlessRoot }, () => {
   test('a node that leaves is forgotten on both sides, and may join again', async () => {
     await cluster.must('service', 'scale', 'first_app=4');
     await untilRunning(cluster, 'first', 4);
+    cpSync(clusterDirectory(1), worker(), { recursive: true });
     await cluster.host(1).must('cluster', 'leave');
     assert.equal(existsSync(clusterDirectory(1)), false);
     assert.equal((await cluster.listNodes()).length, 1);
@@ -141,6 +145,20 @@ describe('joining', { skip: skipUnlessRoot }, () => {
     assert.deepEqual((await untilRunning(cluster, 'first', 4)).map(({ id }) => id).sort(), tasks);
     assert.equal(await cluster.host(2).must('service', 'ls'), services);
     await cluster.deploy('second', sleeper('app', 3));
+  });
+
+  test("a worker's certificate does not make a route between control nodes", async () => {
+    const at = (name: string): string => join(worker(), name);
+    const { stdout } = await cluster.network.namespace.run(
+      'openssl',
+      [
+        ...['s_client', '-quiet', '-connect', `${cluster.addressOf(0)}:4324`],
+        ...['-cert', at('node.pem'), '-key', at('node.key'), '-CAfile', at('ca.pem')],
+      ],
+      { input: 'CONNECT {"verbose":false,"name":"intruder"}\r\nPING\r\n', timeoutMs: 10_000 },
+    );
+    assert.match(stdout, /Authorization/);
+    assert.doesNotMatch(stdout, /PONG/);
   });
 
   test('a node is removed only when it is lost or by force, and its credentials end at once', async () => {
