@@ -22,7 +22,9 @@ export interface LeafTrial {
   readonly directory: string;
   /** Each is sent to, and an answer awaited. */
   readonly requests: readonly string[];
-  /** Each is listened to for three seconds. */
+  /** Prefix of the subjects that this worker may hear answers at. */
+  readonly inbox: string;
+  /** Each is listened to for three seconds; what comes to `inbox` counts only for a subscription of just that. */
   readonly subscribe: readonly string[];
 }
 
@@ -93,7 +95,10 @@ async function tryAll(connection: NatsConnection): Promise<LeafFindings> {
   for (const subject of trial.subscribe) {
     received[subject] = 0;
     connection.subscribe(subject, {
-      callback: () => void (received[subject] = (received[subject] ?? 0) + 1),
+      callback: (_error, message) => {
+        const isOurs = message.subject.startsWith(`${trial.inbox}.`);
+        if (!isOurs || subject === `${trial.inbox}.>`) received[subject] = (received[subject] ?? 0) + 1;
+      },
     });
   }
   await connection.flush();

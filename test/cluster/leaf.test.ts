@@ -13,7 +13,7 @@ const intruderPort = 4390;
 /** Somebody has taken over the second host wholly: its keys, its certificate, its place in the network. */
 async function intrude(
   cluster: TestCluster,
-  tries: Pick<LeafTrial, 'requests' | 'subscribe'>,
+  tries: Pick<LeafTrial, 'inbox' | 'requests' | 'subscribe'>,
 ): Promise<LeafFindings> {
   const host = cluster.host(1);
   const at = (name: string): string => join(host.stateDirectory, name);
@@ -49,8 +49,8 @@ describeOnCluster("a worker's credentials in wrong hands", ['worker', 'worker'],
       // Other nodes' agents and answers.
       `gantry.v1.agent.${other}.ReadTaskOutput`,
       `gantry.v1.agent.${hub}.ReadTaskOutput`,
-      `_INBOX_agent_${other}.anything`,
-      `_INBOX_agent_${hub}.anything`,
+      `_INBOX.agent.${other}.anything`,
+      `_INBOX.agent.${hub}.anything`,
       // The store.
       '$JS.API.INFO',
       '$JS.API.STREAM.NAMES',
@@ -64,13 +64,14 @@ describeOnCluster("a worker's credentials in wrong hands", ['worker', 'worker'],
       '$SRV.PING',
       `gantry.v1.node.${hub}.node-agent.ListContainers`,
     ];
-    const mine = `_INBOX_agent_${own}.>`;
+    const inbox = `_INBOX.agent.${own}`;
+    const mine = `${inbox}.>`;
     const deaf = [
       `gantry.v1.agent.${other}.>`,
-      `_INBOX_agent_${other}.>`,
-      `_INBOX_agent_${hub}.>`,
-      `_INBOX_control_${hub}.>`,
-      '_INBOX_control_*.>',
+      `_INBOX.agent.${other}.>`,
+      `_INBOX.agent.${hub}.>`,
+      `_INBOX.control.${hub}.>`,
+      '_INBOX.control.>',
       'gantry.v1.control.*.RenewLease',
       'gantry.v1.control.>',
       '$KV.>',
@@ -79,6 +80,7 @@ describeOnCluster("a worker's credentials in wrong hands", ['worker', 'worker'],
       '_INBOX.>',
     ];
     const { requests, received } = await intrude(cluster, {
+      inbox,
       requests: [...allowed, ...forbidden],
       subscribe: [mine, ...deaf],
     });
