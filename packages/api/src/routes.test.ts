@@ -329,7 +329,12 @@ test('info tells the services with their metrics addresses, and who did not answ
 
 test('the socket is for root and its group alone, and one that is in use is refused', async () => {
   assert.equal(statSync(running.socketPath).mode & 0o777, 0o660);
-  const config = { run_dir: running.runDirectory, state_dir: running.stateDirectory, socket_group: 'gantry' };
+  const config = {
+    run_dir: running.runDirectory,
+    state_dir: running.stateDirectory,
+    socket_group: 'gantry',
+    tls_port: 0,
+  };
   await assert.rejects(startApi(running.environment, config), /another api already listens on/);
   assert.equal((await client.call('GET', '/v1/version')).status, 200);
 });
@@ -345,7 +350,12 @@ test('the socket and the spooled files of a killed predecessor are replaced; a s
   dead.close();
   await once(dead, 'close');
   assert.ok(existsSync(join(run, 'api.sock')));
-  const second = await startApi(running.environment, { run_dir: run, state_dir: run, socket_group: '' });
+  const second = await startApi(running.environment, {
+    run_dir: run,
+    state_dir: run,
+    socket_group: '',
+    tls_port: 0,
+  });
   const other = new SocketClient(join(run, 'api.sock'));
   assert.deepEqual(readdirSync(join(run, 'spool')), []);
   await create('patient', ['sleep']);

@@ -1,1 +1,2 @@
-export {};
+export { startControl } from './main.js';
+export type { ControlConfig } from './config.js';

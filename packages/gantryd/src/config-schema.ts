@@ -1,4 +1,5 @@
 import { apiConfigSchema, type ApiConfig } from '@gantry/api/config';
+import { controlConfigSchema, type ControlConfig } from '@gantry/control/config';
 import { cgroupSupervisorConfigSchema, type CgroupSupervisorConfig } from '@gantry/cgroup-supervisor/config';
 import { imageStoreConfigSchema, type ImageStoreConfig } from '@gantry/image-store/config';
 import { networkManagerConfigSchema, type NetworkManagerConfig } from '@gantry/network-manager/config';
@@ -20,7 +21,9 @@ export interface NodeConfig {
   readonly network_manager: Omit<NetworkManagerConfig, SharedPath>;
   readonly cgroup_supervisor: Omit<CgroupSupervisorConfig, SharedPath>;
   readonly spawner: Omit<SpawnerConfig, SharedPath>;
-  readonly node_agent: Omit<NodeAgentConfig, SharedPath>;
+  readonly cluster: Omit<NodeAgentConfig['cluster'], 'api_port'>;
+  readonly node_agent: Omit<NodeAgentConfig, SharedPath | 'cluster'>;
+  readonly control: Omit<ControlConfig, SharedPath>;
   readonly api: Omit<ApiConfig, SharedPath>;
 }
 
@@ -85,14 +88,37 @@ export const nodeConfigSchema: Schema = {
         maximum: 65520,
         default: 9464,
         description:
-          'image-store takes this port, and the next ones are of network-manager, cgroup-supervisor, spawner, node-agent, api. 0: free ones.',
+          'image-store takes this port, and the next ones are of network-manager, cgroup-supervisor, spawner, node-agent, api, control. 0: free ones.',
       },
     }),
     image_store: ofService(imageStoreConfigSchema),
     network_manager: ofService(networkManagerConfigSchema),
     cgroup_supervisor: ofService(cgroupSupervisorConfigSchema),
     spawner: ofService(spawnerConfigSchema),
+    cluster: section({
+      address: {
+        type: 'string',
+        default: '',
+        description:
+          "Address under which the cluster's other nodes reach this one; empty: that of the default route's interface.",
+      },
+      leaf_port: {
+        type: 'integer',
+        minimum: 1,
+        maximum: 65535,
+        default: 4323,
+        description: 'Port on which a control node takes connections of workers.',
+      },
+      route_port: {
+        type: 'integer',
+        minimum: 1,
+        maximum: 65535,
+        default: 4324,
+        description: 'Port on which a control node takes connections of other control nodes.',
+      },
+    }),
     node_agent: ofService(nodeAgentConfigSchema),
+    control: ofService(controlConfigSchema),
     api: ofService(apiConfigSchema),
   },
   // Ajv fills in defaults below an object only where the object is there.

@@ -1,10 +1,14 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { busUsers, type RunningService } from '@gantry/bus';
+import { asGantryError } from '@gantry/protocol';
 import type { Logger } from 'pino';
 import type { LoneService } from './command-line.js';
 import type { NodeConfig } from './config-schema.js';
+import { ControlKeeper } from './control-keeper.js';
 import { loadBusKey } from './identity.js';
+import { clusterUsers, loadMember, type Member } from './member.js';
+import { watchMembership } from './membership-watch.js';
 import { renderServerConfig, serverPaths } from './nats/server-config.js';
 import { NatsSupervisor } from './nats/supervisor.js';
 import { serviceNames, services, startOrder, type ServiceName } from './services.js';
@@ -24,8 +28,12 @@ export interface RunningNode {
   readonly options: NodeOptions;
   /** Undefined when this process does not supervise the bus' server. */
   readonly nats: NatsSupervisor | undefined;
-  /** In the order of their start. */
+  /** In the order of their start; control, which comes and goes, is not among them. */
   readonly services: readonly RunningService[];
+  /** Undefined when control never runs in this process. */
+  readonly control: ControlKeeper | undefined;
+  /** Ends the watch for the node's place in a cluster. */
+  readonly stopWatching: () => Promise<void>;
 }
 
 /** Name of the file that says what runs here, written when all of it answers. */
@@ -34,18 +42,30 @@ export const readyFileName = (service: LoneService | undefined): string =>
 
 /** Brings up the bus and the services, side by side where they do not need each other. */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
-  const { service } = options;
+  const { service, logger } = options;
   const running: RunningService[] = [];
   let nats: NatsSupervisor | undefined;
   try {
-    if (service === undefined || service === 'nats') nats = await startBus(options);
+    const member = memberOf(options);
+    if (service === undefined || service === 'nats') nats = await startBus(options, member);
     for (const row of startOrder) {
       const asked = row.filter((name) => service === undefined || service === name);
       const results = await Promise.allSettled(asked.map((name) => startOne(options, name)));
       for (const result of results) if (result.status === 'fulfilled') running.push(result.value);
       for (const result of results) if (result.status === 'rejected') throw result.reason;
     }
-    const node: RunningNode = { options, nats, services: running };
+    const control =
+      service === undefined || service === 'control'
+        ? new ControlKeeper(() => startOne(options, 'control'), logger)
+        : undefined;
+    await control?.want(leads(member));
+    const node: RunningNode = {
+      options,
+      nats,
+      services: running,
+      control,
+      stopWatching: followMembership(options, nats, control),
+    };
     writeReadyFile(node);
     return node;
   } catch (error) {
@@ -59,8 +79,48 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 export async function stopNode(node: RunningNode): Promise<void> {
   const { config, service } = node.options;
   rmSync(join(config.run_dir, readyFileName(service)), { force: true });
+  await node.stopWatching();
+  await node.control?.want(false);
   await stopServices(node.services);
   await node.nats?.stop();
+}
+
+/** Whether control runs on this node. */
+const leads = (member: Member | undefined): boolean => member?.membership.role === 'control';
+
+/** The node's place in a cluster. Files that are not whole are told once, and the node goes on alone. */
+function memberOf({ config, logger }: NodeOptions): Member | undefined {
+  try {
+    return loadMember(config);
+  } catch (error) {
+    logger.error({ reason: asGantryError(error, 'read membership').message }, 'membership cannot be read');
+    return undefined;
+  }
+}
+
+/** Gives bus and control what the node's place in a cluster asks for, at every change of its files. */
+function followMembership(
+  options: NodeOptions,
+  nats: NatsSupervisor | undefined,
+  control: ControlKeeper | undefined,
+): () => Promise<void> {
+  if (nats === undefined && control === undefined) return () => Promise.resolve();
+  const { config, logger } = options;
+  const stopping = new AbortController();
+  const follow = async (): Promise<void> => {
+    const member = memberOf(options);
+    // Control lets go of a store that is about to go, and takes hold of one that is there.
+    if (!leads(member)) await control?.want(false);
+    await nats?.reconfigure(serverConfig(options, member)).catch((error: unknown) => {
+      logger.error({ reason: asGantryError(error, 'reconfigure').message }, 'nats-server does not come up');
+    });
+    if (leads(member)) await control?.want(true);
+  };
+  const watching = watchMembership(config.state_dir, follow, stopping.signal);
+  return async () => {
+    stopping.abort();
+    await watching;
+  };
 }
 
 /** The api first, so that nobody asks for what is going; then upwards along the order of the start. */
@@ -68,28 +128,37 @@ async function stopServices(running: readonly RunningService[]): Promise<void> {
   for (const service of [...running].reverse()) await service.stop();
 }
 
-async function startBus({ config, nodeId, logger }: NodeOptions): Promise<NatsSupervisor> {
-  const paths = serverPaths(config.run_dir);
+function serverConfig({ config, nodeId }: NodeOptions, member: Member | undefined): string {
   const publicKeys = Object.fromEntries(
     busUsers.map((user) => [user, loadBusKey(config.state_dir, user).publicKey]),
   );
-  const { port } = config.nats;
+  const paths = serverPaths(config.run_dir);
+  return renderServerConfig({ nodeId, port: config.nats.port, paths, publicKeys, member });
+}
+
+function startBus(options: NodeOptions, member: Member | undefined): Promise<NatsSupervisor> {
+  const { config, logger } = options;
   return NatsSupervisor.start({
-    paths,
-    port,
-    config: renderServerConfig({ nodeId, port, paths, publicKeys }),
+    paths: serverPaths(config.run_dir),
+    port: config.nats.port,
+    config: serverConfig(options, member),
     logger,
   });
 }
 
 async function startOne({ config, nodeId }: NodeOptions, name: ServiceName): Promise<RunningService> {
   const { host, base_port } = config.metrics;
+  const seedOf = (user: string): string => loadBusKey(config.state_dir, user).seed;
   return services[name](
     {
       nodeId,
       version,
       natsUrl: `nats://127.0.0.1:${config.nats.port}`,
-      nkeySeed: loadBusKey(config.state_dir, name).seed,
+      nkeySeed: seedOf(name),
+      ...(name === 'node-agent' ? { clusterKeySeed: seedOf(clusterUsers.agent) } : {}),
+      ...(name === 'control'
+        ? { clusterKeySeed: seedOf(clusterUsers.control), sysKeySeed: seedOf(clusterUsers.sys) }
+        : {}),
       metricsHost: host,
       metricsPort: base_port === 0 ? 0 : base_port + serviceNames.indexOf(name),
       logLevel: config.log_level,

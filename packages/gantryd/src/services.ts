@@ -31,15 +31,24 @@ export const services = {
   spawner: async (environment, config) =>
     (await import('@gantry/spawner')).startSpawner(environment, slice(config, config.spawner)),
   'node-agent': async (environment, config) =>
-    (await import('@gantry/node-agent')).startNodeAgent(environment, slice(config, config.node_agent)),
+    (await import('@gantry/node-agent')).startNodeAgent(
+      environment,
+      Object.freeze({
+        ...slice(config, config.node_agent),
+        cluster: Object.freeze({ ...config.cluster, api_port: config.api.tls_port }),
+      }),
+    ),
   api: async (environment, config) =>
     (await import('@gantry/api')).startApi(environment, slice(config, config.api)),
+  control: async (environment, config) =>
+    (await import('@gantry/control')).startControl(environment, slice(config, config.control)),
 } as const satisfies Record<string, Start>;
 
 export type ServiceName = keyof typeof services;
 export const serviceNames = Object.keys(services) as readonly ServiceName[];
 
-/** Services of one row need none of each other; a row needs the rows before it. */
+/** Services of one row need none of each other; a row needs the rows before it. Control comes and goes with the node's
+ * role: see `control-keeper.ts`. */
 export const startOrder: readonly (readonly ServiceName[])[] = [
   ['image-store', 'network-manager', 'cgroup-supervisor', 'spawner'],
   ['node-agent'],

@@ -14,6 +14,7 @@ const goneTimeoutMs = 660_000;
 const stopOrder = [
   undefined,
   'api',
+  'control',
   'node-agent',
   'spawner',
   'network-manager',

@@ -13,6 +13,18 @@ export interface NodeAgentConfig {
   readonly log_max_files: number;
   /** Events kept for clients that ask for the past. */
   readonly kept_events: number;
+  /** Where this node is found as member of a cluster; the node's section `cluster` and its api's port. */
+  readonly cluster: ClusterSettings;
+}
+
+/** Where a node is found as member of a cluster. */
+export interface ClusterSettings {
+  /** Address under which other nodes reach it; empty: that of the default route's interface. */
+  readonly address: string;
+  /** Ports of nats-server for leaves and routes, and of the api over TLS. */
+  readonly leaf_port: number;
+  readonly route_port: number;
+  readonly api_port: number;
 }
 
 export const nodeAgentConfigSchema = {

@@ -58,7 +58,7 @@ export async function startScriptedNode(): Promise<ScriptedNode> {
     );
     const runDirectory = join(directory, 'run');
     const stateDirectory = join(directory, 'state');
-    const config = { run_dir: runDirectory, state_dir: stateDirectory, socket_group: 'gantry' };
+    const config = { run_dir: runDirectory, state_dir: stateDirectory, socket_group: 'gantry', tls_port: 0 };
     let api = await startApi(environment, config);
     running.push({ name: 'api', metricsUrl: api.metricsUrl, stop: () => api.stop() });
     return {

@@ -1,5 +1,13 @@
 import { join } from 'node:path';
-import { busUsers, permissionsFor } from '@gantry/bus';
+import {
+  agentPermissions,
+  busUsers,
+  controlPermissions,
+  permissionsFor,
+  type Permissions,
+} from '@gantry/bus';
+import type { MembershipPaths, MembershipRecord } from '@gantry/membership';
+import type { control } from '@gantry/protocol';
 
 export interface ServerPaths {
   readonly directory: string;
@@ -18,28 +26,50 @@ export function serverPaths(runDirectory: string): ServerPaths {
   };
 }
 
+/** What a node that is member of a cluster adds: see docs/adr/0004. */
+export interface MemberInput {
+  readonly membership: MembershipRecord;
+  readonly view: control.ClusterView;
+  readonly paths: MembershipPaths;
+  /** Where JetStream keeps the store of this generation; control nodes only. */
+  readonly storeDirectory: string;
+  /** Secret of the routes between control nodes; control nodes only. */
+  readonly routeSecret: string;
+  /** Seed of this node's agent, with which a worker's leaf connection logs in. */
+  readonly agentSeed: string;
+  /** Public keys of this node's users in CLUSTER and SYS. */
+  readonly agentKey: string;
+  readonly controlKey: string;
+  readonly sysKey: string;
+}
+
 export interface ServerConfigInput {
   readonly nodeId: string;
   readonly port: number;
   readonly paths: ServerPaths;
   /** Public key of every bus user. */
   readonly publicKeys: Readonly<Record<string, string>>;
+  /** Absent for a node alone. */
+  readonly member?: MemberInput | undefined;
+}
+
+/** Parts of the configuration that a running server does not take anew: a change of one replaces the server. */
+const fixedParts = ['listen', 'server_name', 'leafnodes', 'cluster', 'jetstream'] as const;
+
+interface User {
+  readonly nkey: string | undefined;
+  readonly permissions?: object;
 }
 
 /**
- * nats-server's configuration, which takes JSON. NODE never leaves this machine: the server listens on loopback only
- * and has neither routes nor leaf nodes. CLUSTER is there from the start, so that nothing is ever built on its absence.
+ * nats-server's configuration, which takes JSON. NODE never leaves this machine. A node alone listens on loopback only; a
+ * worker connects to the control nodes as their leaf, in CLUSTER; a control node listens for leaves and, when there are
+ * three, for routes, and holds the store.
  */
-export function renderServerConfig({ nodeId, port, paths, publicKeys }: ServerConfigInput): string {
-  const users = busUsers.map((user) => {
-    const { publish, subscribe } = permissionsFor(user, nodeId);
-    return {
-      nkey: publicKeys[user],
-      permissions: { publish: { allow: publish }, subscribe: { allow: subscribe } },
-    };
-  });
+export function renderServerConfig({ nodeId, port, paths, publicKeys, member }: ServerConfigInput): string {
+  const users = busUsers.map((user) => userOf(publicKeys[user], permissionsFor(user, nodeId)));
   const config = {
-    server_name: `gantry-${nodeId}`,
+    server_name: serverName(nodeId),
     listen: `127.0.0.1:${port}`,
     pid_file: paths.pidFile,
     log_file: paths.log,
@@ -50,16 +80,97 @@ export function renderServerConfig({ nodeId, port, paths, publicKeys }: ServerCo
     max_payload: 640 * 1024,
     // A client that cannot take its messages for this long is cut off, and lists the truth again when it is back.
     write_deadline: '10s',
-    ping_interval: '20s',
-    ping_max: 2,
+    // Of a cluster's member also its routes and leaves: a machine that died without a word is noticed in two seconds.
+    ping_interval: member === undefined ? '20s' : '1s',
+    ping_max: member === undefined ? 2 : 1,
     // Nobody waits for a server without containers: it stops at once.
     lame_duck_duration: '30s',
+    ...(member === undefined ? {} : memberParts(nodeId, member)),
     accounts: {
       NODE: { users },
-      CLUSTER: { users: [] },
-      SYS: {},
+      CLUSTER: member === undefined ? { users: [] } : clusterAccount(nodeId, member),
+      SYS: member?.membership.role === 'control' ? { users: [{ nkey: member.sysKey }] } : {},
     },
     system_account: 'SYS',
   };
   return `${JSON.stringify(config, null, 2)}\n`;
 }
+
+/** Name under which nats-server knows a node's server, and control asks whether it is connected. */
+export const serverName = (nodeId: string): string => `gantry-${nodeId}`;
+
+/** What a configuration fixes for the life of a server; undefined when it cannot be read. */
+export function identityOf(config: string): string | undefined {
+  try {
+    const parts = JSON.parse(config) as Readonly<Record<string, unknown>>;
+    return JSON.stringify(fixedParts.map((part) => parts[part] ?? null));
+  } catch {
+    return undefined;
+  }
+}
+
+const userOf = (nkey: string | undefined, { publish, subscribe }: Permissions): User => ({
+  nkey,
+  permissions: { publish: { allow: publish }, subscribe: { allow: subscribe } },
+});
+
+const controlMembers = ({ members }: control.ClusterView): control.Member[] =>
+  members.filter(({ role }) => role === 'NODE_ROLE_CONTROL').sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
+
+function memberParts(nodeId: string, member: MemberInput): object {
+  const { membership, view } = member;
+  const tls = {
+    cert_file: member.paths.certificate,
+    key_file: member.paths.key,
+    ca_file: member.paths.caCertificate,
+    timeout: 5,
+  };
+  const controls = controlMembers(view);
+  if (membership.role === 'worker') {
+    const urls = controls.map((one) => `tls://${hostOf(one.address)}:${one.leafPort}`);
+    const remote = { urls, account: 'CLUSTER', nkey: member.agentSeed, tls };
+    return urls.length === 0 ? {} : { leafnodes: { remotes: [remote] } };
+  }
+  const others = controls.filter((one) => one.nodeId !== nodeId);
+  const address = hostOf(membership.address);
+  const verified = { ...tls, verify: true };
+  return {
+    leafnodes: { listen: `${address}:${membership.leafPort}`, tls: verified },
+    jetstream: {
+      store_dir: member.storeDirectory,
+      max_memory_store: 64 * 1024 * 1024,
+      max_file_store: 4 * 1024 * 1024 * 1024,
+      // What is acknowledged outlives a loss of power.
+      sync_interval: 'always',
+    },
+    ...(others.length === 0
+      ? {}
+      : {
+          cluster: {
+            name: `gantry-${membership.clusterId}`,
+            listen: `${address}:${membership.routePort}`,
+            // A worker's certificate is good too, but it has not the secret: no node makes itself a route.
+            authorization: { user: 'route', password: member.routeSecret, timeout: 5 },
+            routes: others.map(
+              (one) => `nats-route://route:${member.routeSecret}@${hostOf(one.address)}:${one.routePort}`,
+            ),
+            tls: verified,
+          },
+        }),
+  };
+}
+
+function clusterAccount(nodeId: string, { membership, view, agentKey, controlKey }: MemberInput): object {
+  const own = userOf(agentKey, agentPermissions(nodeId, membership.role));
+  if (membership.role === 'worker') return { users: [own] };
+  const leaves = view.members
+    .filter((one) => one.role !== 'NODE_ROLE_CONTROL' && one.nodeId !== nodeId)
+    .map((one) => userOf(one.busKey, agentPermissions(one.nodeId, 'worker')));
+  return {
+    jetstream: 'enabled',
+    users: [own, userOf(controlKey, controlPermissions(nodeId)), ...leaves],
+  };
+}
+
+/** An IPv6 address stands in brackets before a port. */
+const hostOf = (address: string): string => (address.includes(':') ? `[${address}]` : address);

@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { isAlive, signalProcess, waitUntilGone, type ProcessIdentity } from '../process-identity.js';
 import { readIfPresent, replaceFile } from '../state-file.js';
 import { findServer } from './find-server.js';
-import type { ServerPaths } from './server-config.js';
+import { identityOf, type ServerPaths } from './server-config.js';
 
 /** How often an adopted server, whose exit is not reported to us, is looked at. */
 const watchIntervalMs = 250;
@@ -20,7 +20,7 @@ const listenTimeoutMs = 10_000;
 export interface SupervisorOptions {
   readonly paths: ServerPaths;
   readonly port: number;
-  /** Content that the configuration file must have. */
+  /** Content that the configuration file must have at first. */
   readonly config: string;
   readonly logger: Logger;
   /** Called with every start after the first. */
@@ -42,6 +42,10 @@ export interface SupervisorOptions {
  */
 export class NatsSupervisor {
   readonly #options: SupervisorOptions;
+  /** Content that the configuration file must have now. */
+  #config: string;
+  /** The change of configuration under way: the watch does not start a server meanwhile. */
+  #change: Promise<void> = Promise.resolve();
   readonly #stopping = new AbortController();
   #server: ProcessIdentity | undefined;
   #watch: Promise<void> | undefined;
@@ -50,6 +54,7 @@ export class NatsSupervisor {
 
   private constructor(options: SupervisorOptions) {
     this.#options = options;
+    this.#config = options.config;
   }
 
   /** Resolves when the server listens. */
@@ -61,6 +66,36 @@ export class NatsSupervisor {
     return supervisor;
   }
 
+  /**
+   * Gives the server another configuration: by a reload where that is enough, else by another server. Services reconnect
+   * by themselves. Throws when the new one does not come up; it is then tried again like one that has gone.
+   */
+  async reconfigure(config: string): Promise<void> {
+    const changed = this.#change.then(() => this.#apply(config));
+    this.#change = changed.catch(() => undefined);
+    await changed;
+  }
+
+  async #apply(config: string): Promise<void> {
+    const { paths, logger } = this.#options;
+    if (config === this.#config || this.#stopping.signal.aborted) return;
+    const replace = identityOf(config) !== identityOf(this.#config);
+    this.#config = config;
+    const server = findServer(paths.config);
+    // Between two servers: the watch starts the next one from the new configuration.
+    if (server === undefined) return;
+    if (!replace) {
+      replaceFile(paths.config, config);
+      signalProcess(server, 'SIGHUP');
+      logger.info({ pid: server.pid }, 'nats-server told of a new configuration');
+      return;
+    }
+    logger.info({ pid: server.pid }, 'nats-server is replaced for a new configuration');
+    await endServer(server);
+    await this.#launch();
+    this.#options.onRestart?.();
+  }
+
   /** Process number of the server now; undefined between two of them. */
   get pid(): number | undefined {
     return this.#server !== undefined && isAlive(this.#server) ? this.#server.pid : undefined;
@@ -69,6 +104,7 @@ export class NatsSupervisor {
   /** Ends the supervision and the server. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    await this.#change;
     await this.#watch;
     // Also one that is listed nowhere, for instance started in the instant before the abort.
     for (let server = findServer(this.#options.paths.config); server !== undefined;) {
@@ -81,7 +117,8 @@ export class NatsSupervisor {
 
   /** Takes over a server left by an earlier gantryd, when it is the one we would start. */
   async #adopt(): Promise<boolean> {
-    const { paths, port, config, logger } = this.#options;
+    const { paths, port, logger } = this.#options;
+    const config = this.#config;
     const found = findServer(paths.config);
     if (found === undefined) return false;
     const previous = readIfPresent(paths.config);
@@ -106,7 +143,8 @@ export class NatsSupervisor {
   }
 
   async #launch(): Promise<void> {
-    const { paths, port, config, logger } = this.#options;
+    const { paths, port, logger } = this.#options;
+    const config = this.#config;
     if (readIfPresent(paths.config) !== config) replaceFile(paths.config, config);
     if (await listens(port, 0)) throw portTaken(port);
     const child = spawn('nats-server', ['-c', paths.config], {
@@ -144,13 +182,17 @@ export class NatsSupervisor {
       const startedAt = performance.now();
       while (this.pid !== undefined && !signal.aborted) await pause(watchIntervalMs, signal);
       if (signal.aborted) return;
+      await this.#change;
+      if (this.pid !== undefined) continue;
       backoffMs =
         performance.now() - startedAt > steadyAfterMs
           ? firstBackoffMs
           : Math.min(backoffMs * 2, longestBackoffMs);
       logger.warn({ pid: this.#server?.pid, backoffMs }, 'nats-server has gone');
       await pause(backoffMs, signal);
+      await this.#change;
       if (signal.aborted) return;
+      if (this.pid !== undefined) continue;
       try {
         await this.#launch();
         onRestart?.();
@@ -166,15 +208,6 @@ async function endServer(server: ProcessIdentity): Promise<void> {
   if (await waitUntilGone(server, 5_000)) return;
   signalProcess(server, 'SIGKILL');
   await waitUntilGone(server, 5_000);
-}
-
-function identityOf(config: string): string | undefined {
-  try {
-    const { listen, server_name: name } = JSON.parse(config) as { listen?: string; server_name?: string };
-    return JSON.stringify([listen, name]);
-  } catch {
-    return undefined;
-  }
 }
 
 /** True as soon as something takes connections there. With a time of 0 it is asked once. */

@@ -154,6 +154,7 @@ export class ScriptedAgent implements AsyncDisposable {
         log_max_size_bytes: 1024,
         log_max_files: 1,
         kept_events: 100,
+        cluster: { address: '', leaf_port: 4323, route_port: 4324, api_port: 4330 },
       },
       logger: quiet,
       metrics: createAgentMetrics(new Figures(), nodeFigures(new Registry(), directory)),
