@@ -17,3 +17,12 @@ export {
   type TestNodeOptions,
 } from './test-node.js';
 export { eventually } from './wait.js';
+export {
+  TestPrometheus,
+  clusterConfiguration,
+  staticConfiguration,
+  type Alert,
+  type Sample,
+  type TestPrometheusOptions,
+} from './prometheus.js';
+export { findEmptyPanels, needsCluster, readPanelQueries, type PanelQuery } from './dashboards.js';
