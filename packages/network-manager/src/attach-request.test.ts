@@ -34,6 +34,9 @@ test('what cannot be is refused in one sentence that names it', () => {
   const cases: [Init<network.AttachSandboxRequest>, RegExp][] = [
     [{ containerId: '../../etc' }, /"\.\.\/\.\.\/etc" is not a container id/],
     [{ containerId: '' }, /not a container id/],
+    [{ aliases: ['web'] }, /aliases are given without a scope/],
+    [{ scope: 'shop', aliases: ['a b'] }, /"a b" cannot be a name in DNS/],
+    [{ scope: 'x'.repeat(300) }, /scope of names is longer/],
     [{ networkMode: 'NETWORK_MODE_UNSPECIFIED' }, /no network mode/],
     [{ userMode: 'USER_NAMESPACE_MODE_UNSPECIFIED' }, /no user namespace mode/],
     [{ networkMode: 'NETWORK_MODE_CONTAINER', joinContainerId: 'x' }, /"x" is not a container id/],

@@ -15,6 +15,7 @@ const networks = {
 /** Most ports and names of one container: keeps a request, a record and a transaction of sane size. */
 const maxPorts = 4096;
 const maxNames = 64;
+const maxScope = 253;
 
 function refuse(object: string, message: string): never {
   throw new GantryError({ code: 'invalid_argument', operation: 'AttachSandbox', object, message });
@@ -62,10 +63,18 @@ export function parseAttachRequest(request: network.AttachSandboxRequest): Attac
     ownUserNamespace: request.userMode === 'USER_NAMESPACE_MODE_PRIVATE',
     joinContainerId: joins ? parseContainerId(request.joinContainerId, 'AttachSandbox') : '',
     names: parseNames(request.names, 'AttachSandbox'),
+    scope: request.scope,
+    aliases: parseAliases(request),
     ports: parsePorts(request.ports),
     sysctls,
     dnsServers: Object.freeze([...request.dnsServers]),
   });
+}
+
+function parseAliases({ containerId, scope, aliases }: network.AttachSandboxRequest): readonly string[] {
+  if (scope.length > maxScope) refuse(containerId, `a scope of names is longer than ${maxScope} characters`);
+  if (scope === '' && aliases.length > 0) refuse(containerId, 'aliases are given without a scope of names');
+  return parseNames(aliases, 'AttachSandbox');
 }
 
 export function parseNames(names: readonly string[], operation: string): readonly string[] {

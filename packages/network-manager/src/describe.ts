@@ -51,6 +51,8 @@ export async function describeSandbox(network: NodeNetwork, record: SandboxRecor
   const names = record.holders.flatMap((holder) => holder.names);
   const server = network.dnsServers.length === 0 ? 'nobody (no name server runs)' : `${gateway}:53`;
   lines.push(`names: ${names.length === 0 ? 'none' : names.join(', ')}, answered by ${server}`);
+  for (const { scope = '', aliases = [] } of record.holders)
+    if (aliases.length > 0) lines.push(`names within ${scope}: ${aliases.join(', ')}`);
   return lines;
 }
 

@@ -38,13 +38,14 @@ export function readQuery(bytes: Buffer): Query | undefined {
 }
 
 /**
- * What the node itself knows: addresses of containers, and names of addresses in its subnet. Undefined when the
- * question is for the resolvers outside.
+ * What the node itself knows: addresses of containers, as whoever asks may know them, and names of addresses in its
+ * subnet. Undefined when the question is for the resolvers outside.
  */
 export function answerLocally(
   query: Query,
   names: NameTable,
   isOurs: (address: Address) => boolean,
+  asker?: Address,
 ): Buffer | undefined {
   const reverse = addressOfReverseName(query.name);
   if (reverse !== undefined) {
@@ -57,7 +58,7 @@ export function answerLocally(
     // A private address that nobody has is known not to exist: its name is never asked for outside.
     return reply(query, answers, names.namesAt(reverse) === undefined ? 3 : 0);
   }
-  const addresses = names.addressesOf(query.name);
+  const addresses = names.addressesOf(query.name, asker);
   if (addresses === undefined) return undefined;
   // A name that exists without an address of the asked type has an empty answer, not an error: resolvers that ask for
   // AAAA first would otherwise stop there.

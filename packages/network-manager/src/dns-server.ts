@@ -131,7 +131,7 @@ export class DnsServer {
       count('malformed');
       return undefined;
     }
-    const known = answerLocally(query, names, isOurs);
+    const known = answerLocally(query, names, isOurs, asker);
     if (known !== undefined) {
       count('local');
       return known;

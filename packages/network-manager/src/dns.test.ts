@@ -31,7 +31,7 @@ function codeOf(packet: dns.DecodedPacket | undefined): string | undefined {
 
 function tableWith(...entries: [string, Address, string[]][]): NameTable {
   const names = new NameTable();
-  for (const [id, address, list] of entries) names.set(id, address, list);
+  for (const [id, address, list] of entries) names.set(id, address, { names: list });
   return names;
 }
 
@@ -90,7 +90,7 @@ test('the newest names of a container count, and only its own go with it', () =>
             names.delete(id);
             model.delete(id);
           } else {
-            names.set(id, id.charCodeAt(0), list);
+            names.set(id, id.charCodeAt(0), { names: list });
             model.set(
               id,
               list.map((name) => name.toLowerCase()),
@@ -316,7 +316,7 @@ test('questions over TCP are answered, several on one connection', async () => {
 
 test('an asker that takes no answers gets no more made for it, and all of them once it reads', async () => {
   const names = new NameTable();
-  for (let index = 0; index < 200; index += 1) names.set(String(index), web + index, ['crowd']);
+  for (let index = 0; index < 200; index += 1) names.set(String(index), web + index, { names: ['crowd'] });
   const questions = 8_000;
   await withServer([], names, async (port, outcomes) => {
     const socket = createConnection({ port, host: '127.0.0.1' });

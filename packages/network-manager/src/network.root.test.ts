@@ -228,6 +228,33 @@ test('containers find each other by name, in any case, and back', { skip: needsR
 });
 
 test(
+  'two scopes may have the same alias, and each container finds its own, also after a restart',
+  { skip: needsRoot },
+  async () => {
+    await TestHost.with({}, async (host) => {
+      const shop = await host.attach({ names: ['shop_web.1'], scope: 'shop', aliases: ['web'] });
+      const blog = await host.attach({ names: ['blog_web.1'], scope: 'blog', aliases: ['web'] });
+      const asker = await host.attach({ names: ['shop_db.1'], scope: 'shop', aliases: ['db'] });
+      const outsider = await host.attach({ names: ['lone'] });
+      const lookup = (from: typeof asker, name: string): string =>
+        host.tryRun(from.net, 'busybox', 'nslookup', name, from.gateway) ?? '';
+      const finds = (from: typeof asker, name: string, what: typeof asker): void =>
+        assert.match(lookup(from, name), new RegExp(`${what.ipAddress.replaceAll('.', '\\.')}$`, 'm'));
+      const check = (): void => {
+        finds(asker, 'web', shop);
+        finds(blog, 'web', blog);
+        finds(outsider, 'shop_web.1', shop);
+        assert.doesNotMatch(lookup(outsider, 'web'), new RegExp(shop.ipAddress.replaceAll('.', '\\.')));
+      };
+      check();
+      await host.kill();
+      await host.start();
+      check();
+    });
+  },
+);
+
+test(
   'a container may join the sandbox of another, which lives until the last one leaves',
   { skip: needsRoot },
   async () => {

@@ -19,6 +19,9 @@ export type SandboxState = 'making' | 'ready' | 'attaching' | 'held' | 'dying';
 export interface Holder {
   readonly containerId: string;
   readonly names: readonly string[];
+  /** Name space of `aliases`; empty or absent for none. */
+  readonly scope?: string;
+  readonly aliases?: readonly string[];
   /** Resolvers for this container's queries; empty means the host's. */
   readonly dnsServers: readonly string[];
 }

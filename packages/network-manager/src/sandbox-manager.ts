@@ -17,6 +17,9 @@ export interface AttachRequest {
   /** With `container`: whose sandbox. */
   readonly joinContainerId: string;
   readonly names: readonly string[];
+  /** Name space of `aliases`; empty for none. */
+  readonly scope: string;
+  readonly aliases: readonly string[];
   readonly ports: readonly WantedPort[];
   readonly sysctls: readonly Sysctl[];
   readonly dnsServers: readonly string[];
@@ -290,7 +293,7 @@ export class SandboxManager {
 
   #note(record: SandboxRecord, holder: Holder): void {
     this.#sandboxOf.set(holder.containerId, record.id);
-    if (record.address !== 0) this.#parts.names.set(holder.containerId, record.address, holder.names);
+    if (record.address !== 0) this.#parts.names.set(holder.containerId, record.address, holder);
   }
 
   #describe(containerId: string): string {
@@ -311,6 +314,7 @@ function holderOf(request: AttachRequest): Holder {
   return Object.freeze({
     containerId: request.containerId,
     names: request.names,
+    ...(request.scope === '' ? {} : { scope: request.scope, aliases: request.aliases }),
     dnsServers: request.dnsServers,
   });
 }
