@@ -3,6 +3,8 @@ import type { network } from '@gantry/protocol';
 import type { Container } from './container.js';
 import type { AgentContext } from './context.js';
 import { hostnameOf } from './generated-files.js';
+import type { Policy } from './lifecycle.js';
+import { networkNames } from './record.js';
 import { logPath } from './start-attempt.js';
 import { capabilitiesOf } from './container-facts.js';
 
@@ -56,6 +58,16 @@ function stateOf(container: Container) {
   };
 }
 
+/** Docker's two fields, and ours where they are set. */
+function restartPolicyOf({ name, maximumRetryCount, delayMs, windowMs }: Policy) {
+  return {
+    Name: name,
+    MaximumRetryCount: maximumRetryCount,
+    ...(delayMs === undefined ? {} : { DelayMs: delayMs }),
+    ...(windowMs === undefined ? {} : { WindowMs: windowMs }),
+  };
+}
+
 function hostConfigOf(container: Container) {
   const { record } = container;
   const { spec } = record;
@@ -66,7 +78,7 @@ function hostConfigOf(container: Container) {
       .map(({ source, target, readOnly }) => `${source}:${target}${readOnly ? ':ro' : ''}`),
     NetworkMode: spec.network === '' ? 'bridge' : spec.network,
     PortBindings: portMap(spec.ports),
-    RestartPolicy: { Name: record.policy.name, MaximumRetryCount: record.policy.maximumRetryCount },
+    RestartPolicy: restartPolicyOf(record.policy),
     AutoRemove: spec.autoRemove,
     VolumesFrom: spec.volumesFrom,
     CapAdd: spec.capabilitiesAdd,
@@ -152,11 +164,13 @@ function networkSettingsOf(container: Container) {
   const { record } = container;
   const facts = container.running ? record.network : undefined;
   const mode = record.spec.network === '' ? 'bridge' : record.spec.network;
+  const { scope, aliases } = networkNames(record.spec);
   const endpoint = {
     IPAddress: facts?.ipAddress ?? '',
     IPPrefixLen: facts?.prefixLength ?? 0,
     Gateway: facts?.gateway ?? '',
     MacAddress: facts?.macAddress ?? '',
+    ...(scope === '' ? {} : { Aliases: aliases, Scope: scope }),
   };
   return {
     SandboxID: facts?.sandboxId ?? '',

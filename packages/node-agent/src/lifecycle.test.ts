@@ -83,6 +83,43 @@ test('on-failure restarts as often as it may, and not after success', () => {
   assert.equal(play(twice, start, started(1), exited(1, 0)).state, 'exited');
 });
 
+test('a policy may have its own delay, and a maximum that counts only what lies within its window', () => {
+  const policy: Policy = { name: 'always', maximumRetryCount: 2, delayMs: 500, windowMs: 10_000 };
+  const first = play(policy, start, started(1, 1000), exited(1, 0, 2000));
+  assert.equal(first.restartAtUnixMs, 2500);
+  const second = [again, started(2, 2500), exited(2, 0, 3000)].reduce(
+    (life, event) => transition(life, event, policy),
+    first,
+  );
+  assert.equal(second.restartAtUnixMs, 3500);
+  const third = (nowUnixMs: number): Lifecycle =>
+    [again, started(3, 3500), exited(3, 0, nowUnixMs)].reduce(
+      (life, event) => transition(life, event, policy),
+      second,
+    );
+  assert.equal(third(4000).state, 'exited', 'two restarts within ten seconds are all it has');
+  assert.equal(third(13_000).state, 'restarting', 'the first restart is forgotten');
+  assert.deepEqual(third(13_000).restartsUnixMs, [3500, 13_500]);
+  const counted: Policy = { name: 'always', maximumRetryCount: 1 };
+  const once = play(counted, start, started(1), exited(1, 0));
+  assert.equal(once.state, 'restarting');
+  assert.equal(
+    [again, started(2), exited(2, 0)].reduce((life, event) => transition(life, event, counted), once).state,
+    'exited',
+  );
+});
+
+test('the user’s own start begins the counting anew', () => {
+  const policy: Policy = { name: 'on-failure', maximumRetryCount: 1, windowMs: 60_000 };
+  const ended = play(policy, start, started(1), exited(1, 1, 1000), again, started(2), exited(2, 1, 2000));
+  assert.equal(ended.state, 'exited');
+  const anew = [start, started(3), exited(3, 1, 3000)].reduce(
+    (life, event) => transition(life, event, policy),
+    ended,
+  );
+  assert.equal(anew.state, 'restarting');
+});
+
 test('a container the user stopped stays stopped, and one the user restarts starts again', () => {
   assert.equal(
     play(always, start, started(1), { type: 'stop', thenStart: false }, exited(1, 143)).state,
@@ -365,10 +402,21 @@ function make(world: World, { autoRemove }: { autoRemove: boolean }, next: Move)
 }
 
 test('however often the agent dies between two steps, no container runs twice and all comes to rest in order', () => {
-  const policy = fc.constantFrom<Policy>(no, always, unlessStopped, {
-    name: 'on-failure',
-    maximumRetryCount: 2,
-  });
+  const policy = fc.constantFrom<Policy>(
+    no,
+    always,
+    unlessStopped,
+    {
+      name: 'on-failure',
+      maximumRetryCount: 2,
+    },
+    {
+      name: 'always',
+      maximumRetryCount: 2,
+      delayMs: 0,
+      windowMs: 5000,
+    },
+  );
   fc.assert(
     fc.property(policy, fc.boolean(), fc.array(move, { maxLength: 40 }), (chosen, autoRemove, moves) => {
       const world = new World(chosen);

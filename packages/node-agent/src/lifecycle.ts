@@ -47,14 +47,20 @@ export interface Lifecycle {
   readonly restartCount: number;
   /** Exits in a row that came within 10 s of their start: the exponent of the back-off. */
   readonly quickExits: number;
+  /** When automatic restarts were due, those within the policy's window; kept only where it has one and a maximum. */
+  readonly restartsUnixMs: readonly number[];
   /** When `restarting`: due then. */
   readonly restartAtUnixMs: number;
 }
 
 export interface Policy {
   readonly name: 'no' | 'always' | 'unless-stopped' | 'on-failure';
-  /** on-failure only; 0: no maximum. */
+  /** on-failure and always; 0: no maximum. */
   readonly maximumRetryCount: number;
+  /** Before each automatic start; absent: a back-off that doubles with quick exits. */
+  readonly delayMs?: number;
+  /** The maximum counts restarts within this time; absent: since the user's start. */
+  readonly windowMs?: number;
 }
 
 export type LifecycleEvent =
@@ -106,6 +112,7 @@ export const NEW_LIFECYCLE: Lifecycle = Object.freeze({
   error: '',
   restartCount: 0,
   quickExits: 0,
+  restartsUnixMs: Object.freeze([]),
   restartAtUnixMs: 0,
 });
 
@@ -125,18 +132,29 @@ export function backoffMs(quickExits: number): number {
   return Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(quickExits, 20), LONGEST_BACKOFF_MS);
 }
 
-function policyRestarts(life: Lifecycle, policy: Policy, exitCode: number): boolean {
+/** Automatic restarts that count against the policy's maximum. */
+function restartsWithin(life: Lifecycle, policy: Policy, nowUnixMs: number): readonly number[] {
+  const { windowMs = 0 } = policy;
+  return life.restartsUnixMs.filter((at) => at > nowUnixMs - windowMs);
+}
+
+function hasRestartsLeft(life: Lifecycle, policy: Policy, nowUnixMs: number): boolean {
+  if (policy.maximumRetryCount === 0) return true;
+  const counted =
+    policy.windowMs === undefined ? life.restartCount : restartsWithin(life, policy, nowUnixMs).length;
+  return counted < policy.maximumRetryCount;
+}
+
+function policyRestarts(life: Lifecycle, policy: Policy, exitCode: number, nowUnixMs: number): boolean {
   if (life.stoppedByUser || life.suspended || life.desired === 'stopped') return false;
   switch (policy.name) {
     case 'no':
       return false;
     case 'always':
     case 'unless-stopped':
-      return true;
+      return hasRestartsLeft(life, policy, nowUnixMs);
     case 'on-failure':
-      return (
-        exitCode !== 0 && (policy.maximumRetryCount === 0 || life.restartCount < policy.maximumRetryCount)
-      );
+      return exitCode !== 0 && hasRestartsLeft(life, policy, nowUnixMs);
   }
 }
 
@@ -149,13 +167,19 @@ function afterEnd(
   const ended = { ...life, starting: false, pid: 0, exitCode: end.exitCode };
   if (life.startAgain)
     return { ...ended, state: 'restarting', quickExits: 0, restartAtUnixMs: end.nowUnixMs };
-  if (!policyRestarts(life, policy, end.exitCode)) return { ...ended, state: 'exited', quickExits: 0 };
+  if (!policyRestarts(life, policy, end.exitCode, end.nowUnixMs))
+    return { ...ended, state: 'exited', quickExits: 0 };
   const quickExits = end.upMs >= STEADY_MS ? 0 : life.quickExits;
+  const restartAtUnixMs = end.nowUnixMs + (policy.delayMs ?? backoffMs(quickExits));
   return {
     ...ended,
     state: 'restarting',
     quickExits: quickExits + 1,
-    restartAtUnixMs: end.nowUnixMs + backoffMs(quickExits),
+    restartsUnixMs:
+      policy.maximumRetryCount > 0 && policy.windowMs !== undefined
+        ? [...restartsWithin(life, policy, end.nowUnixMs), restartAtUnixMs]
+        : life.restartsUnixMs,
+    restartAtUnixMs,
   };
 }
 
@@ -176,6 +200,7 @@ function start(life: Lifecycle, event: LifecycleEvent & { type: 'start' }): Life
     oomKilled: false,
     restartCount: automatic ? life.restartCount + 1 : 0,
     quickExits: automatic ? life.quickExits : 0,
+    restartsUnixMs: automatic ? life.restartsUnixMs : NEW_LIFECYCLE.restartsUnixMs,
     restartAtUnixMs: 0,
   };
 }

@@ -63,6 +63,14 @@ export const NO_NETWORK: NetworkRecord = Object.freeze({
   ports: [],
 });
 
+/** Names beside the container's own; records of releases that knew none have none. */
+export function networkNames({ networkScope, networkAliases }: Partial<node.ContainerSpec>): {
+  readonly scope: string;
+  readonly aliases: readonly string[];
+} {
+  return { scope: networkScope ?? '', aliases: networkAliases ?? [] };
+}
+
 /** Reads a record file; undefined when it is torn (a power loss) or of another layout. */
 export function parseRecord(text: string, id: string): ContainerRecord | undefined {
   try {

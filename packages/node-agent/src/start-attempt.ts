@@ -4,7 +4,7 @@ import { containerFacts, devicesOf, sysctlsOf } from './container-facts.js';
 import type { AgentContext } from './context.js';
 import { writeGeneratedFiles } from './generated-files.js';
 import { LayerTree } from './layer-tree.js';
-import { NO_NETWORK, shortId, type ContainerRecord, type NetworkRecord } from './record.js';
+import { NO_NETWORK, networkNames, shortId, type ContainerRecord, type NetworkRecord } from './record.js';
 import { reasonOf, refusal } from './refuse.js';
 import type { UserLookup } from './user-lookup.js';
 import { parseNetwork } from './validate-spec.js';
@@ -62,6 +62,7 @@ function attachSandbox(context: AgentContext, record: ContainerRecord): Promise<
     ports: publishes ? record.spec.ports.map((port) => ({ ...port, protocol: port.protocol || 'tcp' })) : [],
     sysctls: sysctlsOf(record).network,
     dnsServers: record.spec.dnsServers,
+    ...networkNames(record.spec),
   };
   return context.bus
     .call(network.NetworkManager.methods.AttachSandbox, request, { deadlineMs: DEADLINE_MS })

@@ -17,6 +17,8 @@ import { refusal } from './refuse.js';
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const MIN_MEMORY_BYTES = 6 * 1024 * 1024;
+/** 23 days: the timers of Node.js hold 24. */
+const LONGEST_POLICY_MS = 2_000_000_000;
 const POLICIES = new Set(['no', 'always', 'unless-stopped', 'on-failure']);
 
 function refuse(message: string): never {
@@ -40,9 +42,22 @@ export function parsePolicy(policy: node.RestartPolicy | undefined): Policy {
   if (!POLICIES.has(name))
     refuse(`restart policy ${JSON.stringify(name)} is not no, always, unless-stopped or on-failure`);
   const maximumRetryCount = policy?.maximumRetryCount ?? 0;
-  if (maximumRetryCount > 0 && name !== 'on-failure')
+  if (maximumRetryCount > 0 && name !== 'on-failure' && name !== 'always')
     refuse(`restart policy ${name} takes no maximum of retries`);
-  return { name: name as Policy['name'], maximumRetryCount };
+  const { delayMs, windowMs = 0 } = policy ?? {};
+  if ((delayMs !== undefined || windowMs > 0) && name === 'no')
+    refuse('restart policy no takes no delay and no window');
+  for (const [what, ms] of [
+    ['delay', delayMs ?? 0],
+    ['window', windowMs],
+  ] as const)
+    if (ms > LONGEST_POLICY_MS) refuse(`restart ${what} of ${ms} ms is more than 23 days`);
+  return {
+    name: name as Policy['name'],
+    maximumRetryCount,
+    ...(delayMs === undefined ? {} : { delayMs }),
+    ...(windowMs === 0 ? {} : { windowMs }),
+  };
 }
 
 /** What `--network` says. */
@@ -125,6 +140,11 @@ function checkNames(spec: node.ContainerSpec, network: NetworkWish): void {
   }
   for (const server of spec.dnsServers)
     if (isIP(server) === 0) refuse(`DNS server ${JSON.stringify(server)} is not an IP address`);
+  if (spec.networkAliases.length > 0 && spec.networkScope === '')
+    refuse('network aliases are given without a scope of names');
+  for (const alias of spec.networkAliases)
+    if (alias.length > 253 || !alias.split('.').every((label) => /^[A-Za-z0-9_-]{1,63}$/.test(label)))
+      refuse(`network alias ${JSON.stringify(alias)} cannot be a name in DNS`);
   for (const word of [...spec.dnsSearch, ...spec.dnsOptions])
     if (word === '' || /\s/.test(word)) refuse(`DNS setting ${JSON.stringify(word)} is not one word`);
 }
