@@ -60,9 +60,12 @@ export default dashboard({
       unit: units.count,
       queries: [
         [
-          `max by (hostname) (gantry_control_node_condition{condition="restarting",${onNode}})
-           + 2 * max by (hostname) (gantry_control_node_condition{condition="lost",${onNode}})
-           + 3 * max by (hostname) (gantry_control_node_condition{condition="unknown",${onNode}})`,
+          `max by (hostname) (${['ready', 'restarting', 'lost', 'unknown']
+            .map(
+              (condition, value) =>
+                `${value} * gantry_control_node_condition{condition="${condition}",${onNode}}`,
+            )
+            .join(' or ')})`,
           '{{hostname}}',
         ],
       ],
