@@ -1,6 +1,6 @@
 // Writes docs/metrics.md from the metrics that the built services register, and what is made of them; with --check only says whether it is current.
 //   node tools/document-metrics.mjs [--check]
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { format, resolveConfig } from 'prettier';
@@ -42,9 +42,14 @@ async function registeredBy(file) {
 export async function collectMetrics() {
   const groups = [];
   for (const name of readdirSync(join(root, 'packages')).sort()) {
-    const compiled = join(root, 'packages', name, 'dist/metrics.js');
-    if (existsSync(join(root, 'packages', name, 'src/metrics.ts')))
-      groups.push({ title: name, about: `Served by ${name}.`, metrics: await registeredBy(compiled) });
+    // A service may keep the figures of a part of it beside that part.
+    const sources = globSync('{,*/}metrics.ts', { cwd: join(root, 'packages', name, 'src') }).sort();
+    const metrics = [];
+    for (const source of sources)
+      metrics.push(
+        ...(await registeredBy(join(root, 'packages', name, 'dist', source.replace(/ts$/, 'js')))),
+      );
+    if (metrics.length > 0) groups.push({ title: name, about: `Served by ${name}.`, metrics });
   }
   groups.push({
     title: 'Every service',

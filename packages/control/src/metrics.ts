@@ -93,8 +93,8 @@ export function createControlMetrics(registry: Registry, read: () => ControlFigu
           g.set({ node, hostname, condition }, is === condition ? 1 : 0);
     },
   );
-  gauge('services', 'Services.', [], (g, { services }) => g.set(services.length));
-  gauge('tasks', 'Tasks by state.', ['state'], (g, { tasks }) => {
+  gauge('services', 'Services of all stacks.', [], (g, { services }) => g.set(services.length));
+  gauge('tasks', 'Tasks of all services, by state.', ['state'], (g, { tasks }) => {
     for (const state of taskStates) g.set({ state }, 0);
     for (const { state } of tasks) g.inc({ state });
   });
