@@ -26,15 +26,17 @@ export interface Caller {
   ): Promise<ClientStream<Request, Response>>;
 }
 
-export function callerFor(bus: Bus, requestId: string): Caller {
+/** `actor` names who asked, for the audit log of the cluster. */
+export function callerFor(bus: Bus, requestId: string, actor: string): Caller {
   return {
     call: (method, request, deadlineMs = deadlines.quickMs) =>
-      bus.call(method, request, { deadlineMs, requestId }),
-    open: (method, request, signal) => bus.openStream(method, request, { signal, requestId }),
+      bus.call(method, request, { deadlineMs, requestId, actor }),
+    open: (method, request, signal) => bus.openStream(method, request, { signal, requestId, actor }),
   };
 }
 
-export const callerOf = (bus: Bus, request: FastifyRequest): Caller => callerFor(bus, request.id);
+export const callerOf = (bus: Bus, request: FastifyRequest): Caller =>
+  callerFor(bus, request.id, request.actor);
 
 interface Page {
   readonly nextPageToken: string;

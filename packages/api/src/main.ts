@@ -8,6 +8,7 @@ import { createApiMetrics } from './metrics.js';
 import { createApplication } from './service.js';
 import { listenOnSocket } from './socket.js';
 import { openSpool } from './spool.js';
+import { TlsDoor } from './tls-door.js';
 
 /** How long answers under way may take when the api stops, milliseconds. */
 const closePatienceMs = 2_000;
@@ -24,14 +25,20 @@ export function startApi(environment: ServiceEnvironment, config: ApiConfig): Pr
       await openSpool(spoolDirectory);
       const metrics = createApiMetrics(registry);
       const streams = { stopping: signal, openStreams: metrics.openStreams };
-      const app = await createApplication({ bus, nodeId, version, logger, metrics, streams, spoolDirectory });
+      const membershipChanged = (): void => door.look();
+      const app = await createApplication({
+        ...{ bus, nodeId, version, logger, metrics, streams, spoolDirectory, membershipChanged },
+      });
+      const door = new TlsDoor(app, bus, logger);
       const sockets = trackSockets(app);
       await listenOnSocket(app, socketPath, config.socket_group);
       logger.info({ socket: socketPath }, 'listening');
+      if (config.tls_port !== 0) door.start();
       return {
         handlers: {},
         stop: async () => {
           await rm(socketPath, { force: true });
+          await door.stop();
           await closeWithin(app, sockets, closePatienceMs);
         },
       };

@@ -11,4 +11,6 @@ export interface ApiParts {
   readonly metrics: ApiMetrics;
   readonly streams: StreamKit;
   readonly spoolDirectory: string;
+  /** To be called when this node may have joined or left a cluster. */
+  membershipChanged(this: void): void;
 }

@@ -3,16 +3,29 @@ import swagger from '@fastify/swagger';
 import { GantryError } from '@gantry/protocol';
 import { Ajv, type ValidateFunction } from 'ajv';
 import fastify, { type FastifyInstance } from 'fastify';
+import { admit } from './admission.js';
 import { describeRefusal, errorReply, statusOf, toGantryError } from './error-reply.js';
 import type { ApiMetrics } from './metrics.js';
 import type { ApiParts } from './parts.js';
 import { attachRoutes } from './routes/attach.js';
 import { containerStreamRoutes } from './routes/container-streams.js';
+import { clusterNodeRoutes } from './routes/cluster-nodes.js';
+import { clusterRoutes } from './routes/cluster.js';
 import { containerRoutes } from './routes/containers.js';
 import { imageRoutes } from './routes/images.js';
+import { metricsRoutes } from './routes/metrics.js';
 import { nodeRoutes } from './routes/node.js';
+import { serviceRoutes, stackRoutes } from './routes/stacks.js';
+import { tokenRoutes } from './routes/tokens.js';
 import { volumeRoutes } from './routes/volumes.js';
 import { responsesOf } from './schemas/answers.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks, for the audit log: see admission.ts. */
+    actor: string;
+  }
+}
 
 /** As much as a message of the bus may hold; image archives are streamed and not counted. */
 const bodyLimitBytes = 512 * 1024;
@@ -31,7 +44,11 @@ export async function createApplication(parts: ApiParts): Promise<FastifyInstanc
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'Gantry', version: parts.version, description: 'Containers of one node.' },
+      info: {
+        title: 'Gantry',
+        version: parts.version,
+        description: 'Containers of one node, and stacks of its cluster.',
+      },
     },
   });
   app.addContentTypeParser(['application/x-tar', 'application/octet-stream'], (_request, payload, done) =>
@@ -40,6 +57,7 @@ export async function createApplication(parts: ApiParts): Promise<FastifyInstanc
   describeAnswers(app);
   reportErrors(app, parts);
   measure(app, parts.metrics);
+  askWhoAsks(app, parts);
 
   containerRoutes(app, parts);
   containerStreamRoutes(app, parts);
@@ -47,6 +65,12 @@ export async function createApplication(parts: ApiParts): Promise<FastifyInstanc
   imageRoutes(app, parts);
   volumeRoutes(app, parts);
   nodeRoutes(app, parts);
+  clusterRoutes(app, parts);
+  clusterNodeRoutes(app, parts);
+  stackRoutes(app, parts);
+  serviceRoutes(app, parts);
+  tokenRoutes(app, parts);
+  metricsRoutes(app, parts);
   for (const path of ['/v1/openapi.json', '/openapi.json'])
     app.get(path, { schema: { hide: true } }, () => app.swagger());
   await app.ready();
@@ -82,6 +106,14 @@ function validateStrictly(app: FastifyInstance): void {
   });
   // Answers come from typed messages; there is nothing to filter out of them.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+}
+
+/** Before anything of the request is read: who may not ask is not listened to. */
+function askWhoAsks(app: FastifyInstance, { bus }: ApiParts): void {
+  app.decorateRequest('actor', '');
+  app.addHook('onRequest', async (request) => {
+    request.actor = await admit(bus, request.raw);
+  });
 }
 
 /** For the OpenAPI document alone. */

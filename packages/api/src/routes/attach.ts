@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { GantryError, node } from '@gantry/protocol';
 import type { FastifyInstance, FastifyReply } from 'fastify';
+import { admit } from '../admission.js';
 import { serveAttached, type AttachTarget } from '../attach-connection.js';
 import { callerFor, callerOf } from '../bus-calls.js';
 import { errorReply, statusOf, toGantryError } from '../error-reply.js';
@@ -108,7 +109,8 @@ async function upgrade(
   try {
     const { target, open } = readAttachment(request);
     const given = request.headers['x-request-id'];
-    const caller = callerFor(parts.bus, typeof given === 'string' ? given : randomUUID());
+    const actor = await admit(parts.bus, request);
+    const caller = callerFor(parts.bus, typeof given === 'string' ? given : randomUUID(), actor);
     const signal = AbortSignal.any([gone.signal, parts.streams.stopping]);
     const method =
       target === 'container' ? node.NodeAgent.methods.AttachContainer : node.NodeAgent.methods.StartExec;

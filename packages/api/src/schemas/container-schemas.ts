@@ -63,7 +63,7 @@ export const restartPolicySchema = message<node.RestartPolicy>({
   windowMs: uint64('maximumRetryCount counts starts within this time; 0 means since the beginning'),
 });
 
-const containerSpecSchema = message<node.ContainerSpec>(
+export const containerSpecSchema = message<node.ContainerSpec>(
   {
     image: text('reference, id or id prefix', { minLength: 1 }),
     entrypoint: texts("replaces the image's when entrypointSet"),
