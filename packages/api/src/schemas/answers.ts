@@ -1,4 +1,5 @@
 import type { common, image, node } from '@gantry/protocol';
+import { clusterAnswers, clusterCreatedRoutes } from './cluster-answers.js';
 import { portBindingSchema } from './container-schemas.js';
 import { closed, flag, list, message, text, textMap, texts, uint32, uint64, type Schema } from './schema.js';
 
@@ -115,6 +116,7 @@ export const answers: Readonly<Record<string, Schema>> = {
     message: text('why there is no better exit code'),
   }),
   'GET /v1/events': event,
+  'GET /v1/cluster/events': event,
   'GET /v1/images': closed({ images: list(imageSummary, 'images') }),
   'GET /v1/images/:image': closed({
     ...imageProperties,
@@ -133,9 +135,11 @@ export const answers: Readonly<Record<string, Schema>> = {
     apiVersion: text('v1'),
     nodeJs: text('of Node.js'),
   }),
+  ...clusterAnswers,
 };
 
 const createdRoutes = new Set([
+  ...clusterCreatedRoutes,
   'POST /v1/containers',
   'POST /v1/volumes',
   'POST /v1/containers/:container/execs',

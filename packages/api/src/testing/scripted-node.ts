@@ -6,11 +6,13 @@ import { image, node } from '@gantry/protocol';
 import { startApi } from '../main.js';
 import { startNatsForTest } from './nats-for-test.js';
 import { ScriptedAgent } from './scripted-agent.js';
+import { ScriptedCluster } from './scripted-cluster.js';
 import { scriptedImageStore, type Loaded } from './scripted-images.js';
 
 /** The real api over a real bus, with services that follow a script. */
 export interface ScriptedNode {
   readonly agent: ScriptedAgent;
+  readonly cluster: ScriptedCluster;
   readonly loads: readonly Loaded[];
   readonly runDirectory: string;
   readonly stateDirectory: string;
@@ -41,13 +43,14 @@ export async function startScriptedNode(): Promise<ScriptedNode> {
       logLevel: 'silent',
     };
     const agent = new ScriptedAgent();
+    const cluster = await ScriptedCluster.make(directory);
     const loads: Loaded[] = [];
     running.push(
       await startService({
         name: 'node-agent',
         environment,
         descriptor: node.NodeAgent,
-        start: () => Promise.resolve({ handlers: agent.handlers() }),
+        start: () => Promise.resolve({ handlers: agent.handlers(), also: cluster.served() }),
       }),
       await startService({
         name: 'image-store',
@@ -58,11 +61,16 @@ export async function startScriptedNode(): Promise<ScriptedNode> {
     );
     const runDirectory = join(directory, 'run');
     const stateDirectory = join(directory, 'state');
-    const config = { run_dir: runDirectory, state_dir: stateDirectory, socket_group: 'gantry', tls_port: 0 };
+    const config = {
+      run_dir: runDirectory,
+      state_dir: stateDirectory,
+      socket_group: 'gantry',
+      tls_port: 4330,
+    };
     let api = await startApi(environment, config);
     running.push({ name: 'api', metricsUrl: api.metricsUrl, stop: () => api.stop() });
     return {
-      ...{ agent, loads, runDirectory, stateDirectory, environment, stop },
+      ...{ agent, cluster, loads, runDirectory, stateDirectory, environment, stop },
       socketPath: join(runDirectory, 'api.sock'),
       restartApi: async () => {
         await api.stop();
