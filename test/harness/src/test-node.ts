@@ -151,7 +151,9 @@ export class TestNode {
   }
 
   get processNames(): readonly string[] {
-    return this.mode === 'one-process' ? ['gantryd'] : separateProcesses;
+    if (this.mode === 'one-process') return ['gantryd'];
+    // A process that idles while its node is no control node.
+    return this.#options.lan === undefined ? separateProcesses : [...separateProcesses, 'control'];
   }
 
   get socket(): string {
