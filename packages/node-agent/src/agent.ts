@@ -26,6 +26,7 @@ export class Agent {
   readonly #around: ContainerSurroundings;
   #shimCgroups: Promise<readonly common.KernelHandle[]> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #goingDown = false;
 
   constructor(context: AgentContext, registry: Registry) {
     this.context = context;
@@ -136,8 +137,14 @@ export class Agent {
     this.registry.releaseName(oldName, container.id);
   }
 
+  /** Every container is being stopped because the node goes down: nobody starts one now. */
+  get goingDown(): boolean {
+    return this.#goingDown;
+  }
+
   /** Stops all for the node's going down; policies bring back at its coming up what they keep. */
   async stopAll(timeoutSeconds: number | undefined): Promise<number> {
+    this.#goingDown = true;
     const all = this.registry.all();
     const active = all.filter(({ life }) => isActive(life));
     for (const container of all) await container.actor.run(() => container.applyWish({ type: 'suspend' }));

@@ -1,6 +1,10 @@
-import { startService, type RunningService, type ServiceEnvironment } from '@gantry/bus';
-import { cgroup, common, node, spawn } from '@gantry/protocol';
+import { alsoServed, startService, type RunningService, type ServiceEnvironment } from '@gantry/bus';
+import { cgroup, common, control, node, spawn } from '@gantry/protocol';
 import { Agent } from './agent.js';
+import { registerClusterMetrics } from './cluster/cluster-metrics.js';
+import { Cluster } from './cluster/cluster.js';
+import { createMembership } from './cluster/membership-service.js';
+import { createRelay } from './cluster/relay.js';
 import type { NodeAgentConfig } from './config.js';
 import type { AgentContext } from './context.js';
 import { EventLog } from './event-log.js';
@@ -22,7 +26,7 @@ export function startNodeAgent(
     name: 'node-agent',
     descriptor: node.NodeAgent,
     environment,
-    start: async ({ bus, logger, registry: figures, signal, nodeId, version }) => {
+    start: async ({ bus, busMetrics, logger, registry: figures, signal, nodeId, version }) => {
       const registry = new Registry();
       const events = new EventLog(config.kept_events, (event) =>
         bus.publishEvent('container', common.NodeEventCodec, event),
@@ -52,12 +56,29 @@ export function startNodeAgent(
         bus.onReconnect(() => agent.reconnected()),
       ];
       agent.watch();
+      const { natsUrl, clusterKeySeed: nkeySeed = '' } = environment;
+      const cluster = new Cluster(agent, { natsUrl, nkeySeed, busMetrics });
+      registerClusterMetrics(figures, {
+        member: () => cluster.membership !== undefined,
+        connected: () => cluster.connected,
+        frozen: () => cluster.frozenReason !== '',
+        leaseSeconds: () => (cluster.link?.lease?.leftMs ?? 0) / 1000,
+        tasks: () => cluster.runner.countStates(),
+      });
+      cluster.start();
       return {
         handlers: createHandlers(agent),
-        stop: () => {
+        also: [
+          alsoServed(node.Membership, createMembership(cluster, nkeySeed)),
+          alsoServed(
+            control.Control,
+            createRelay(() => cluster.relayPlace()),
+          ),
+        ],
+        stop: async () => {
           for (const stop of stopHearing) stop();
+          await cluster.stop();
           agent.dispose();
-          return Promise.resolve();
         },
       };
     },

@@ -6,6 +6,7 @@ export class Registry {
   readonly #containers = new Map<string, Container>();
   readonly #names = new Map<string, string>();
   readonly #keys = new Map<string, Promise<Container>>();
+  readonly #byKey = new Map<string, Container>();
   /** Being made: nothing of theirs is swept though no record claims it yet. */
   readonly creating = new Set<string>();
 
@@ -24,12 +25,21 @@ export class Registry {
   add(container: Container): void {
     this.#containers.set(container.id, container);
     this.#names.set(container.record.name, container.id);
+    const { idempotencyKey } = container.record;
+    if (idempotencyKey !== '') this.#byKey.set(idempotencyKey, container);
   }
 
   remove(container: Container): void {
     this.#containers.delete(container.id);
     if (this.#names.get(container.record.name) === container.id) this.#names.delete(container.record.name);
-    if (container.record.idempotencyKey !== '') this.#keys.delete(container.record.idempotencyKey);
+    const { idempotencyKey } = container.record;
+    if (idempotencyKey !== '') this.#keys.delete(idempotencyKey);
+    this.#byKey.delete(idempotencyKey);
+  }
+
+  /** The container that was made under the key. */
+  withKey(idempotencyKey: string): Container | undefined {
+    return this.#byKey.get(idempotencyKey);
   }
 
   isTaken(name: string): boolean {

@@ -3,6 +3,7 @@ import { parseSignal } from '@gantry/oci';
 import { cgroup, spawn, type node } from '@gantry/protocol';
 import type { Agent } from './agent.js';
 import { attachContainer, openingOf } from './attach.js';
+import { containerLogs } from './container-logs.js';
 import type { Container } from './container.js';
 import { logBytes } from './disk.js';
 import { explainContainer } from './explain.js';
@@ -12,7 +13,6 @@ import { filterContainers, summarize } from './list-containers.js';
 import { nodeInfo } from './node-info.js';
 import { pageOf } from './pages.js';
 import { listProcesses, runPs } from './processes.js';
-import { readLogs } from './read-logs.js';
 import { refusal } from './refuse.js';
 import { logPath } from './start-attempt.js';
 import { watchStats } from './stats.js';
@@ -141,27 +141,8 @@ export function createHandlers(agent: Agent): Handlers<typeof node.NodeAgent> {
       const document = inspectContainer(context, find(container, 'InspectContainer'));
       return Promise.resolve({ json: Buffer.from(JSON.stringify(document)) });
     },
-    async *ReadLogs({ container, follow, tail, sinceUnixNanos, untilUnixNanos, stdout, stderr }, { signal }) {
-      const found = find(container, 'ReadLogs');
-      if (found.record.spec.log?.driver === 'none')
-        throw refusal(
-          'failed_precondition',
-          'ReadLogs',
-          found.id,
-          `container ${found.record.name} keeps no log (log driver none)`,
-        );
-      const both = !stdout && !stderr;
-      const batches = readLogs({
-        path: logPath(context, found.id),
-        follow,
-        tail,
-        sinceUnixNanos,
-        untilUnixNanos,
-        stdout: stdout || both,
-        stderr: stderr || both,
-        writing: () => isActive(found.life) || found.life.state === 'restarting',
-        signal,
-      });
+    async *ReadLogs({ container, ...wish }, { signal }) {
+      const batches = containerLogs(context, find(container, 'ReadLogs'), wish, signal);
       for await (const entries of batches) yield { entries };
     },
     async ListContainerProcesses({ container, psArguments }) {
