@@ -7,6 +7,7 @@ import type { ClusterState } from './state.js';
 const batchBytes = 256 * 1024;
 /** Tasks whose output is read at once; without `follow` the others wait. */
 const readersAtOnce = 64;
+const defaultAbsentAgentWaitMs = 3_000;
 /** With `follow` new tasks are looked for this often, milliseconds. */
 const lookAgainMs = 1_000;
 
@@ -14,6 +15,8 @@ export interface TaskLogsContext {
   /** Connection of control in the account CLUSTER. */
   readonly bus: Bus;
   readonly state: ClusterState;
+  /** How long an agent that does not answer is waited for, milliseconds; 3,000 when absent. */
+  readonly absentAgentWaitMs?: number | undefined;
 }
 
 type Request = Pick<
@@ -23,7 +26,7 @@ type Request = Pick<
 
 /** Output of tasks from all their nodes, one message for what has come. A node that cannot be read is a warning, not an error. */
 export async function* readTaskLogs(
-  { bus, state }: TaskLogsContext,
+  { bus, state, absentAgentWaitMs = defaultAbsentAgentWaitMs }: TaskLogsContext,
   request: Request,
   signal: AbortSignal,
 ): AsyncGenerator<Init<control.ReadTaskLogsResponse>> {
@@ -40,11 +43,13 @@ export async function* readTaskLogs(
       const task = waiting.shift();
       if (task === undefined) return;
       reading += 1;
-      void readOne(bus, task, request, within, gathered).finally(() => {
-        reading -= 1;
-        readNext();
-        gathered.wake();
-      });
+      void readOne({ bus, task, request, signal: within, gathered, waitMs: absentAgentWaitMs }).finally(
+        () => {
+          reading -= 1;
+          readNext();
+          gathered.wake();
+        },
+      );
     }
   };
   const look = (): void => {
@@ -73,21 +78,28 @@ export async function* readTaskLogs(
   }
 }
 
-async function readOne(
-  bus: Bus,
-  task: control.Task,
-  { follow, tail, sinceUnixNanos }: Request,
-  signal: AbortSignal,
-  gathered: Gathered,
-): Promise<void> {
+interface Reading {
+  readonly bus: Bus;
+  readonly task: control.Task;
+  readonly request: Request;
+  readonly signal: AbortSignal;
+  readonly gathered: Gathered;
+  readonly waitMs: number;
+}
+
+async function readOne({ bus, task, request, signal, gathered, waitMs }: Reading): Promise<void> {
   const method = node.ClusterAgent.methods.ReadTaskOutput;
+  const { follow, tail, sinceUnixNanos } = request;
   const name = taskName(task);
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), waitMs);
   try {
     const stream = await bus.openStream(
       method,
       { taskId: task.id, follow, tail, sinceUnixNanos },
-      { signal, subject: agentSubject(task.nodeId, method.name) },
+      { signal: AbortSignal.any([signal, late.signal]), subject: agentSubject(task.nodeId, method.name) },
     );
+    clearTimeout(timer);
     for await (const { entries } of stream) {
       for (const entry of entries)
         gathered.add({ taskId: task.id, taskName: name, nodeId: task.nodeId, entry });
@@ -96,9 +108,12 @@ async function readOne(
     }
   } catch (error) {
     if (signal.aborted) return;
-    gathered.warn(
-      `the output of ${name} on node ${task.nodeId} cannot be read: ${asGantryError(error, method.name).message}`,
-    );
+    const reason = late.signal.aborted
+      ? 'the node does not answer'
+      : asGantryError(error, method.name).message;
+    gathered.warn(`the output of ${name} on node ${task.nodeId} cannot be read: ${reason}`);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
