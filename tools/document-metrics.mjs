@@ -26,14 +26,15 @@ function describe(registry) {
   }));
 }
 
-/** What one module's `createXxxMetrics` functions register. */
+/** What one module's `createXxxMetrics` or `registerXxxMetrics` functions register. */
 async function registeredBy(file) {
   const registry = new Registry();
   const module = await import(pathToFileURL(file).href);
   const creators = Object.entries(module).filter(
-    ([name, value]) => /^create\w*Metrics$/.test(name) && typeof value === 'function',
+    ([name, value]) => /^(create|register)\w*Metrics$/.test(name) && typeof value === 'function',
   );
-  if (creators.length === 0) throw new Error(`${file} exports no createXxxMetrics function`);
+  if (creators.length === 0)
+    throw new Error(`${file} exports no createXxxMetrics or registerXxxMetrics function`);
   for (const [, create] of creators) create(registry, anything, anything)?.expose?.(anything);
   return describe(registry);
 }
@@ -43,7 +44,9 @@ export async function collectMetrics() {
   const groups = [];
   for (const name of readdirSync(join(root, 'packages')).sort()) {
     // A service may keep the figures of a part of it beside that part.
-    const sources = globSync('{,*/}metrics.ts', { cwd: join(root, 'packages', name, 'src') }).sort();
+    const sources = globSync('{metrics.ts,*/*-metrics.ts}', {
+      cwd: join(root, 'packages', name, 'src'),
+    }).sort();
     const metrics = [];
     for (const source of sources)
       metrics.push(

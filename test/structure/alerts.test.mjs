@@ -71,11 +71,8 @@ test('rules ask only for series that exist', async () => {
         rules.flatMap(({ record }) => record ?? []),
       ),
   );
-  const hasAgent = known.has('gantry_agent_lease_seconds');
   const unknown = rules.flatMap(({ alert, record, expr }) =>
     metricsIn(expr)
-      // These come with the agent's part in a cluster.
-      .filter((name) => hasAgent || !/^gantry_agent_/.test(name))
       .filter((name) => !known.has(name) && !known.has(name.replace(/_(bucket|count|sum)$/, '')))
       .map((name) => `${alert ?? record} asks for ${name}`),
   );

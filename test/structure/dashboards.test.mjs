@@ -124,12 +124,9 @@ test('dashboards ask only for series that exist', async () => {
     'up',
     'ALERTS',
   ]);
-  const hasAgent = known.has('gantry_agent_lease_seconds');
   none(
     queries.flatMap(({ place, expr }) =>
       metricsIn(expr)
-        // These come with the agent's part in a cluster.
-        .filter((name) => hasAgent || !/^gantry_agent_/.test(name))
         .filter((name) => !known.has(name) && !known.has(name.replace(/_(bucket|count|sum)$/, '')))
         .map((name) => `${place} asks for ${name}`),
     ),
