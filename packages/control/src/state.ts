@@ -1,6 +1,6 @@
 import type { control } from '@gantry/protocol';
 import { decodeJson, encodeJson, kinds, type Contents, type JoinTokenRecord } from './store.js';
-import { TaskTable } from './task-table.js';
+import { TaskTable, emptyStatus } from './task-table.js';
 
 /** One change of the durable state: an entry written, or removed when there is no value. */
 export type Change =
@@ -13,10 +13,20 @@ export type Change =
   | { readonly kind: 'apitoken'; readonly id: string; readonly value: control.ApiToken | undefined }
   | { readonly kind: 'token'; readonly id: string; readonly value: JoinTokenRecord | undefined };
 
-/** Writes changes to the store, side by side, then shows them in the state and wakes who waits for it. All or an error:
- * after one that failed this control node does not lead any more, and its state is forgotten. */
+/**
+ * The one way to change the state. `decide` sees it as it is and answers at once; its changes are written side by side, then
+ * shown to all; nobody else decides meanwhile. After a write that failed this control node does not lead any more: the error
+ * is thrown, and the state forgotten.
+ */
 export interface Committer {
-  commit(changes: readonly Change[]): Promise<void>;
+  transact<T>(decide: () => Decision<T>): Promise<T>;
+}
+
+export interface Decision<T> {
+  readonly changes: readonly Change[];
+  /** Shown but not written: what is found out again, like a task's status on its way. */
+  readonly unwritten?: readonly Change[];
+  readonly result: T;
 }
 
 /** The cluster as its leader knows it: what the store holds, in memory. Values are never changed, only replaced. */
@@ -47,7 +57,10 @@ export class ClusterState {
     }
     for (const task of state.tasks.all()) {
       const status = statuses.get(task.id);
+      // A status on its way is not written: an assigned task without one has just been assigned.
       if (status !== undefined) state.tasks.set({ ...task, status });
+      else if (task.nodeId !== '')
+        state.tasks.set({ ...task, status: { ...emptyStatus, state: 'TASK_STATE_ASSIGNED' } });
     }
     return state;
   }
