@@ -19,6 +19,13 @@ export class ApiFailure extends Error {
   }
 }
 
+/** There is nobody at the address: not now, and perhaps never. */
+export class NobodyAnswers extends ApiFailure {
+  constructor(fields: { object: string; message: string }) {
+    super({ code: 'unavailable', ...fields });
+  }
+}
+
 /** Words on the command line that make no sense. */
 export class UsageFailure extends Error {}
 

@@ -1,13 +1,11 @@
 import { Command, CommanderError } from 'commander';
-import { createContext, type Context } from './context.js';
+import { createContext, type Context, type Environment, type GlobalFlags } from './context.js';
 import { ApiFailure, ExitWith, UsageFailure } from './failures.js';
 import { flagsNotDone } from './flags/container-flags.js';
 import { complain } from './output/print.js';
 import type { Verb } from './verb.js';
 import { verbs } from './verbs.js';
 import { version } from './version.js';
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Runs one command line. Resolves with the exit code. */
 export async function runCommandLine(words: readonly string[], environment: Environment): Promise<number> {
@@ -17,8 +15,7 @@ export async function runCommandLine(words: readonly string[], environment: Envi
   try {
     const program = createProgram();
     let context: Context | undefined;
-    const getContext = (): Context =>
-      (context ??= createContext(program.opts<{ host?: string }>().host, environment));
+    const getContext = (): Context => (context ??= createContext(program.opts<GlobalFlags>(), environment));
     for (const one of verb === undefined ? verbs : [verb]) {
       const command = program.command(one.name, { hidden: one.hidden === true }).summary(one.summary);
       command.description(one.summary).helpGroup(`${one.group}:`).helpOption('--help', 'show this');
@@ -37,7 +34,7 @@ export async function runCommandLine(words: readonly string[], environment: Envi
 function findVerb(words: readonly string[]): Verb | undefined {
   for (let at = 0; at < words.length; at += 1) {
     const word = words[at] ?? '';
-    if (word === '--host' || word === '-H') at += 1;
+    if (word === '--host' || word === '-H' || word === '--context') at += 1;
     else if (!word.startsWith('-')) return verbs.find(({ name }) => name === word);
   }
   return undefined;
@@ -45,8 +42,12 @@ function findVerb(words: readonly string[]): Verb | undefined {
 
 function createProgram(): Command {
   const program = new Command('gantry')
-    .description('Containers of this node, with the words of docker.')
-    .option('-H, --host <address>', 'where gantry listens: unix:///path/to/api.sock (GANTRY_HOST)')
+    .description('Containers of this node and services of its cluster, with the words of docker.')
+    .option(
+      '-H, --host <address>',
+      'where gantry listens: unix:///path/to/api.sock, or tcp://ADDRESS[:PORT] with GANTRY_TOKEN (GANTRY_HOST)',
+    )
+    .option('--context <name>', 'address and token that `gantry context create` has kept (GANTRY_CONTEXT)')
     .version(version, '--version', 'show the version')
     .helpOption('--help', 'show this')
     .helpCommand(false)
@@ -70,17 +71,19 @@ export function prepare(command: Command): void {
     .showSuggestionAfterError(false);
 }
 
-/** Go's spelling of flags without a value: `--rm=false`. */
+/** Go's spelling of flags without a value: `--rm=false`. What is on by itself has a `--no-` beside it. */
 function readTruthValues(words: readonly string[], command: Command | undefined): string[] {
-  const truths = new Set(
-    command?.options.filter((option) => option.isBoolean()).map((option) => option.long),
-  );
+  const options = [command, ...(command?.commands ?? [])].flatMap((one) => one?.options ?? []);
+  const truths = new Set(options.filter((option) => option.isBoolean()).map((option) => option.long));
+  const opposites = new Set(options.filter((option) => option.negate).map((option) => option.long));
   let open = true;
   return words.flatMap((word) => {
     if (word === '--') open = false;
-    const match = open ? /^(--[\w-]+)=(true|false|1|0)$/.exec(word) : null;
-    if (match === null || !truths.has(match[1])) return [word];
-    return match[2] === 'true' || match[2] === '1' ? [match[1] ?? ''] : [];
+    const match = open ? /^--([\w-]+)=(true|false|1|0)$/.exec(word) : null;
+    if (match === null || !truths.has(`--${match[1] ?? ''}`)) return [word];
+    const [, name = '', value] = match;
+    if (value === 'true' || value === '1') return [`--${name}`];
+    return opposites.has(`--no-${name}`) ? [`--no-${name}`] : [];
   });
 }
 

@@ -9,7 +9,7 @@ export interface VerbModule {
 export interface Verb {
   readonly name: string;
   readonly summary: string;
-  readonly group: 'Containers' | 'Images' | 'Volumes' | 'Node';
+  readonly group: 'Containers' | 'Images' | 'Volumes' | 'Cluster' | 'Node';
   readonly hidden?: boolean;
   /** Exit code when the words make no sense, or gantry itself fails. */
   readonly failureCode?: number;

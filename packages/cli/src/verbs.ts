@@ -166,6 +166,42 @@ export const verbs: readonly Verb[] = [
     load: async () => (await import('./verbs/volume.js')).configureVolume,
   },
   {
+    name: 'stack',
+    group: 'Cluster',
+    summary: 'services from compose files: deploy, list, logs',
+    load: async () => (await import('./verbs/stack.js')).configureStack,
+  },
+  {
+    name: 'service',
+    group: 'Cluster',
+    summary: 'services: list, scale, update, logs',
+    load: async () => (await import('./verbs/service.js')).configureService,
+  },
+  {
+    name: 'node',
+    group: 'Cluster',
+    summary: 'nodes of the cluster: list, label, drain',
+    load: async () => (await import('./verbs/cluster-node.js')).configureNode,
+  },
+  {
+    name: 'cluster',
+    group: 'Cluster',
+    summary: 'make, join and leave a cluster',
+    load: async () => (await import('./verbs/cluster.js')).configureCluster,
+  },
+  {
+    name: 'api-token',
+    group: 'Cluster',
+    summary: 'tokens for the api from elsewhere',
+    load: async () => (await import('./verbs/api-token.js')).configureApiToken,
+  },
+  {
+    name: 'context',
+    group: 'Cluster',
+    summary: 'addresses of apis, and which to talk to',
+    load: async () => (await import('./verbs/context.js')).configureContext,
+  },
+  {
     name: 'up',
     group: 'Node',
     summary: 'start gantry on this node',

@@ -2,6 +2,7 @@ import { ApiFailure } from '../failures.js';
 import { Attached } from './attached.js';
 import { readFrames, frameKinds, type Frame } from './frames.js';
 import { bodyOf, send, type HttpAnswer, type HttpRequest } from './http.js';
+import type { Transport } from './transport.js';
 
 type QueryValue = string | number | boolean | undefined | readonly string[];
 export type Query = Readonly<Record<string, QueryValue>>;
@@ -11,12 +12,17 @@ interface Call {
   readonly json?: unknown;
 }
 
-/** Where the api is: "unix:///run/gantry/api.sock" as a path. */
+/** Asks the api. */
 export class Client {
-  readonly socketPath: string;
+  readonly #transport: Transport;
 
-  constructor(socketPath: string) {
-    this.socketPath = socketPath;
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /** Where the api is, as sentences name it. */
+  get address(): string {
+    return this.#transport.address;
   }
 
   /** One request, one document (undefined when the answer has none). */
@@ -62,7 +68,7 @@ export class Client {
 
   /** A connection to a process, both ways. */
   async attach(path: string, query: Query): Promise<Attached> {
-    const answer = await send(this.socketPath, {
+    const answer = await send(this.#transport, {
       method: 'POST',
       path: path + queryText(query),
       upgrade: 'gantry-frames/1',
@@ -72,7 +78,7 @@ export class Client {
   }
 
   async #send(request: HttpRequest): Promise<HttpAnswer> {
-    const answer = await send(this.socketPath, request);
+    const answer = await send(this.#transport, request);
     if (answer.status >= 300) throw await failureOf(answer);
     return answer;
   }
@@ -81,6 +87,12 @@ export class Client {
 /** Path of a container's resource: names may hold what paths may not. */
 export const containerPath = (container: string, rest = ''): string =>
   `/v1/containers/${encodeURIComponent(container)}${rest}`;
+
+export const nodePath = (name: string): string => `/v1/nodes/${encodeURIComponent(name)}`;
+export const stackPath = (stack: string, rest = ''): string =>
+  `/v1/stacks/${encodeURIComponent(stack)}${rest}`;
+export const servicePath = (service: string, rest = ''): string =>
+  `/v1/services/${encodeURIComponent(service)}${rest}`;
 
 export const imagePath = (image: string, rest = ''): string =>
   `/v1/images/${encodeURIComponent(image)}${rest}`;

@@ -1,9 +1,10 @@
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { ApiFailure } from '../failures.js';
 import { SocketReader } from './socket-reader.js';
+import type { Transport } from './transport.js';
 
 /**
- * As much of HTTP/1.1 as one request to the api's unix socket needs. Loading node:http would take longer than all
+ * As much of HTTP/1.1 as one request to the api needs. Loading node:http would take longer than all
  * the rest of most commands.
  */
 export interface HttpRequest {
@@ -26,12 +27,10 @@ export interface HttpAnswer {
 }
 
 /** Sends one request and reads the head of its answer. Throws an ApiFailure that says what to do when nobody answers. */
-export async function send(socketPath: string, request: HttpRequest): Promise<HttpAnswer> {
-  const socket = connect({ path: socketPath, allowHalfOpen: true });
-  // Failures are seen by the reader; connect's are described below.
-  socket.on('error', () => undefined);
+export async function send(transport: Transport, request: HttpRequest): Promise<HttpAnswer> {
+  const socket = await transport.open();
   const reader = new SocketReader(socket);
-  const head = [`${request.method} ${request.path} HTTP/1.1`, 'host: gantry'];
+  const head = [`${request.method} ${request.path} HTTP/1.1`, 'host: gantry', ...transport.headers];
   let body = '';
   if (request.upgrade === undefined) head.push('connection: close');
   else head.push('connection: Upgrade', `upgrade: ${request.upgrade}`);
@@ -58,7 +57,7 @@ export async function send(socketPath: string, request: HttpRequest): Promise<Ht
   try {
     return await readHead(socket, reader);
   } catch (error) {
-    throw describeConnection(error, socketPath);
+    throw transport.describe(error) ?? (error instanceof ApiFailure ? error : lost(error));
   }
 }
 
@@ -151,20 +150,3 @@ const lost = (cause?: unknown): ApiFailure =>
     message: 'the connection to gantry was lost; containers go on',
     cause,
   });
-
-function describeConnection(error: unknown, socketPath: string): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === 'ENOENT' || code === 'ECONNREFUSED')
-    return new ApiFailure({
-      code: 'unavailable',
-      object: socketPath,
-      message: `gantry is not running on this node: no answer at unix://${socketPath}; start it with \`gantry up\``,
-    });
-  if (code === 'EACCES' || code === 'EPERM')
-    return new ApiFailure({
-      code: 'permission_denied',
-      object: socketPath,
-      message: `you may not use unix://${socketPath}: be root, or a member of the group that owns it (which is as good as root)`,
-    });
-  return error instanceof ApiFailure ? error : lost(error);
-}

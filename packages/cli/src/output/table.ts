@@ -26,13 +26,20 @@ export interface Listing {
 interface ListingOptions {
   readonly format?: string | undefined;
   readonly noTitles?: boolean;
+  /** Only this field of each row, unless a format is asked for. */
+  readonly quiet?: string | false | undefined;
 }
 
 /** A table, or JSON one object a line, or a template's text one line a row. */
 export async function printListing(
   { columns, rows }: Listing,
-  { format = 'table' }: ListingOptions = {},
+  { format: asked, quiet = false }: ListingOptions = {},
 ): Promise<void> {
+  const format = asked ?? 'table';
+  if (quiet !== false && asked === undefined) {
+    for (const row of rows) print(textOf(row[quiet]));
+    return;
+  }
   if (format === 'json' || format === '{{json .}}') {
     for (const row of rows) print(JSON.stringify(row));
     return;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { containerPath, type Client } from '../client/client.js';
 import { frameKinds } from '../client/frames.js';
 import type { WaitLine } from '../client/types.js';
-import { ApiFailure, isApiFailure } from '../failures.js';
+import { ApiFailure, isApiFailure, NobodyAnswers } from '../failures.js';
 import { complain, writeBytes } from '../output/print.js';
 
 /** How long gantry may be away: an upgrade or a restart takes a few seconds. */
@@ -31,13 +31,11 @@ export async function survivingRestarts<T>(
     try {
       return await act();
     } catch (error) {
-      if (!isApiFailure(error, 'unavailable') || (!connected && isAbsent(error))) throw error;
+      if (!isApiFailure(error, 'unavailable') || (!connected && error instanceof NobodyAnswers)) throw error;
       await untilGantryAnswers(client);
     }
   }
 }
-
-const isAbsent = ({ message }: ApiFailure): boolean => message.startsWith('gantry is not running');
 
 async function untilGantryAnswers(client: Client): Promise<void> {
   const deadline = performance.now() + patienceMs;

@@ -50,7 +50,12 @@ export class GantryUnderTest {
   }
 
   get environment(): NodeJS.ProcessEnv {
-    return { ...process.env, GANTRY_RUN_DIR: this.#runDirectory, GANTRY_HOST: undefined };
+    return {
+      ...process.env,
+      GANTRY_RUN_DIR: this.#runDirectory,
+      GANTRY_HOST: undefined,
+      GANTRY_CONTEXT: undefined,
+    };
   }
 
   /** Starts it; input, output and signals are the test's. */

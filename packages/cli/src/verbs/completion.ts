@@ -1,3 +1,4 @@
+import type { control } from '@gantry/protocol';
 import { Command } from 'commander';
 import type { ContainerSummary, Image, Volume } from '../client/types.js';
 import type { Client } from '../client/client.js';
@@ -5,7 +6,10 @@ import type { Context } from '../context.js';
 import { UsageFailure } from '../failures.js';
 import { print } from '../output/print.js';
 import type { Verb } from '../verb.js';
+import { defaultContextName, readContexts } from '../contexts.js';
 import { familiarName } from './images.js';
+import { hostnamesById } from './node-names.js';
+import { serviceTitle } from './service-listing.js';
 
 const scripts: Readonly<Record<string, string>> = {
   bash: `# gantry completion for bash: source <(gantry completion bash)
@@ -82,6 +86,7 @@ async function candidates(
     );
   if (command.commands.length > 0 && inner === command)
     return fitting(command.commands.map((one) => one.name()));
+  if (name === 'context') return fitting(inner.name() === 'create' ? [] : contextNames());
   return fitting(await namesFor(name, second, context().client).catch(() => []));
 }
 
@@ -90,6 +95,7 @@ async function namesFor(verb: string, inner: string | undefined, client: Client)
   if (verb === 'completion') return ['bash', 'zsh', 'fish'];
   if (verb === 'volume' && inner !== 'create' && inner !== 'ls')
     names.push(...(await client.get<{ volumes: Volume[] }>('/v1/volumes')).volumes.map(({ name }) => name));
+  names.push(...(await clusterNames(verb, inner ?? '', client)));
   if (containerVerbs.has(verb))
     names.push(
       ...(
@@ -103,4 +109,25 @@ async function namesFor(verb: string, inner: string | undefined, client: Client)
       ),
     );
   return names;
+}
+
+const contextNames = (): string[] => [defaultContextName, ...Object.keys(readContexts(process.env).contexts)];
+
+async function clusterNames(verb: string, inner: string, client: Client): Promise<string[]> {
+  if (inner === 'ls') return [];
+  switch (verb) {
+    case 'node':
+      return [...(await hostnamesById(client)).values()];
+    case 'stack':
+      return (await client.get<control.ListStacksResponse>('/v1/stacks')).stacks.map(({ name }) => name);
+    case 'service':
+      return (await client.get<control.ListServicesResponse>('/v1/services')).services.map(serviceTitle);
+    case 'api-token':
+      if (inner !== 'rm') return [];
+      return (await client.get<control.ListApiTokensResponse>('/v1/api-tokens')).tokens.map(
+        ({ name }) => name,
+      );
+    default:
+      return [];
+  }
 }

@@ -50,7 +50,13 @@ async function watchEvents({ client }: Context, flags: EventFlags): Promise<void
 }
 
 /** Docker-shaped. */
-function documentOf({ type, action, id, attributes, timeUnixNanos }: NodeEvent): Record<string, unknown> {
+export function documentOf({
+  type,
+  action,
+  id,
+  attributes,
+  timeUnixNanos,
+}: NodeEvent): Record<string, unknown> {
   return {
     Type: type,
     Action: action,
@@ -64,7 +70,7 @@ function documentOf({ type, action, id, attributes, timeUnixNanos }: NodeEvent):
   };
 }
 
-function lineOf({ type, action, id, attributes, timeUnixNanos }: NodeEvent): string {
+export function lineOf({ type, action, id, attributes, timeUnixNanos }: NodeEvent): string {
   const more = attributes.map(({ key, value }) => `${key}=${value}`).join(', ');
   return `${formatNanos(timeUnixNanos)} ${type} ${action} ${id}${more === '' ? '' : ` (${more})`}`;
 }

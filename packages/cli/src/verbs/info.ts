@@ -17,13 +17,13 @@ export function configureInfo(command: Command, context: () => Context): void {
       if (format === 'json') print(JSON.stringify(info));
       else if (format !== undefined)
         print((await import('../output/template.js')).compileTemplate(format)(info));
-      else print(layOut(info, client.socketPath));
+      else print(layOut(info, client.address));
     });
 }
 
 const cgroupNames: Readonly<Record<number, string>> = { 1: 'v1', 2: 'v2', 3: 'v1 and v2 (hybrid)' };
 
-function layOut(info: NodeInfo, socketPath: string): string {
+function layOut(info: NodeInfo, address: string): string {
   const facts: [string, string][] = [
     ['Node', `${info.nodeId ?? '?'} (${info.hostname ?? '?'})`],
     ['Version', info.version ?? '?'],
@@ -41,7 +41,7 @@ function layOut(info: NodeInfo, socketPath: string): string {
         ? '?'
         : `${cgroupNames[info.cgroup.version] ?? String(info.cgroup.version)}: ${info.cgroup.controllers.join(' ')}`,
     ],
-    ['API', `unix://${socketPath}`],
+    ['API', address],
   ];
   const services = info.services.map(({ name, version: running, metricsUrl, pid }) => [
     name,

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { containerPath, type Client } from '../client/client.js';
 import type { Context } from '../context.js';
-import { ApiFailure, ExitWith } from '../failures.js';
+import { ApiFailure, ExitWith, NobodyAnswers } from '../failures.js';
 import { parseInteger } from '../flags/quantities.js';
 import { complain, print } from '../output/print.js';
 import { exitCodeOf, survivingRestarts } from '../terminal/resume.js';
@@ -26,12 +26,7 @@ export async function forEach(
     const reason: unknown = result.reason;
     complain(`gantry ${verb}: ${reason instanceof Error ? reason.message : String(reason)}`);
     // All the others have the same trouble.
-    if (
-      reason instanceof ApiFailure &&
-      reason.code === 'unavailable' &&
-      reason.message.startsWith('gantry is not running')
-    )
-      break;
+    if (reason instanceof NobodyAnswers) break;
   }
   if (failed) throw new ExitWith(1);
 }

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import type { Context } from '../context.js';
-import { ApiFailure, ExitWith, UsageFailure } from '../failures.js';
+import { ApiFailure, ExitWith, NobodyAnswers, UsageFailure } from '../failures.js';
 import { complain, print } from '../output/print.js';
 
 export function configureUp(command: Command, context: () => Context): void {
@@ -29,6 +29,7 @@ export function configureDown(command: Command, context: () => Context): void {
 }
 
 async function up(context: Context, settings: string[], detach: boolean): Promise<void> {
+  refuseElsewhere(context, 'start');
   refuseUnlessRoot('start');
   const flags = [...runDirectoryOf(context, settings), ...settings];
   if (!detach) {
@@ -44,6 +45,7 @@ async function up(context: Context, settings: string[], detach: boolean): Promis
 }
 
 async function down(context: Context, settings: string[], keepContainers: boolean): Promise<void> {
+  refuseElsewhere(context, 'stop');
   refuseUnlessRoot('stop');
   if (!keepContainers) await stopContainers(context, settings);
   const flags = [
@@ -66,8 +68,15 @@ async function stopContainers({ client }: Context, settings: string[]): Promise<
     if (stoppedCount > 0) print(`stopped ${stoppedCount} container${stoppedCount === 1 ? '' : 's'}`);
   } catch (error) {
     if (!(error instanceof ApiFailure)) throw error;
-    if (!error.message.startsWith('gantry is not running')) complain(`gantry down: ${error.message}`);
+    if (!(error instanceof NobodyAnswers)) complain(`gantry down: ${error.message}`);
   }
+}
+
+function refuseElsewhere({ remote, client }: Context, what: string): void {
+  if (!remote) return;
+  throw new UsageFailure(
+    `gantry can be ${what === 'stop' ? 'stopped' : 'started'} on this machine only, and the words here go to ${client.address}: unset GANTRY_HOST and GANTRY_CONTEXT, or use --context default`,
+  );
 }
 
 function refuseUnlessRoot(what: string): void {
