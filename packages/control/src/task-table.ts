@@ -5,6 +5,7 @@ import type { Step } from './steps.js';
 export class TaskTable {
   readonly #tasks = new Map<string, control.Task>();
   readonly #ofService = new Map<string, Set<string>>();
+  readonly #ofNode = new Map<string, Set<string>>();
 
   constructor(tasks: Iterable<control.Task>) {
     for (const task of tasks) this.set(task);
@@ -26,20 +27,24 @@ export class TaskTable {
     return [...(this.#ofService.get(serviceId) ?? [])].flatMap((id) => this.#tasks.get(id) ?? []);
   }
 
+  ofNode(nodeId: string): control.Task[] {
+    return [...(this.#ofNode.get(nodeId) ?? [])].flatMap((id) => this.#tasks.get(id) ?? []);
+  }
+
   set(task: control.Task): void {
+    const before = this.#tasks.get(task.id);
     this.#tasks.set(task.id, task);
-    const ids = this.#ofService.get(task.serviceId);
-    if (ids === undefined) this.#ofService.set(task.serviceId, new Set([task.id]));
-    else ids.add(task.id);
+    include(this.#ofService, task.serviceId, task.id);
+    if (before !== undefined && before.nodeId !== task.nodeId) exclude(this.#ofNode, before.nodeId, task.id);
+    if (task.nodeId !== '') include(this.#ofNode, task.nodeId, task.id);
   }
 
   delete(id: string): void {
     const task = this.#tasks.get(id);
     if (task === undefined) return;
     this.#tasks.delete(id);
-    const ids = this.#ofService.get(task.serviceId);
-    ids?.delete(id);
-    if (ids?.size === 0) this.#ofService.delete(task.serviceId);
+    exclude(this.#ofService, task.serviceId, id);
+    exclude(this.#ofNode, task.nodeId, id);
   }
 
   /** Applies a step that concerns a task; returns the task as it is then, undefined when the step removed it or is another's. */
@@ -59,6 +64,18 @@ export class TaskTable {
     this.set(after);
     return after;
   }
+}
+
+function include(index: Map<string, Set<string>>, key: string, id: string): void {
+  const ids = index.get(key);
+  if (ids === undefined) index.set(key, new Set([id]));
+  else ids.add(id);
+}
+
+function exclude(index: Map<string, Set<string>>, key: string, id: string): void {
+  const ids = index.get(key);
+  ids?.delete(id);
+  if (ids?.size === 0) index.delete(key);
 }
 
 type Change = Extract<Step, { taskId: string }>;

@@ -1,0 +1,210 @@
+import { callerNodeOf, type CallContext, type Handlers } from '@gantry/bus';
+import { GantryError, control } from '@gantry/protocol';
+import type { Change } from './state.js';
+import { hasEnded, stateOf } from './placement.js';
+import type { Reign } from './reign.js';
+import { saysTheSame } from './views.js';
+
+/** As many tasks of usual size as stay well under a message's limit. */
+const tasksPerMessage = 32;
+/** Clocks further apart than this are told, milliseconds. */
+const clockToleranceMs = 5_000;
+
+export interface DispatchOptions {
+  readonly reign: Reign;
+  readonly nodeId: string;
+  readonly clusterId: string;
+  readonly leaseMs: number;
+  /** The view of one member, of the generation that is to be. */
+  readonly viewOf: (nodeId: string) => control.ClusterView;
+  /** Takes a node out of the cluster. */
+  readonly leave: (nodeId: string, context: CallContext) => Promise<void>;
+}
+
+/** Answers agents: what each is to run, and what it tells. Whose request it is, nats-server has said in the subject. */
+export function dispatchHandlers(options: DispatchOptions): Handlers<typeof control.Dispatcher> {
+  const { reign } = options;
+  return {
+    WatchTasks: (request, context) => watchTasks(options, memberOf(reign, context), request, context),
+    async ReportStatus({ reports }, context) {
+      const { nodeId } = memberOf(reign, context);
+      return { unknownTaskIds: await takeReports(reign, nodeId, reports) };
+    },
+    RenewLease({ status, maintenance, clockUnixMs }, context) {
+      const { nodeId } = memberOf(reign, context);
+      const apartMs = Math.round(Math.abs(clockUnixMs - Date.now()));
+      if (apartMs > clockToleranceMs) context.logger.warn({ node: nodeId, apartMs }, 'clocks are apart');
+      if (status !== undefined) noteStatus(reign, nodeId, status);
+      reign.leases.renew(nodeId, maintenance);
+      return Promise.resolve({
+        term: reign.term,
+        leaseMs: options.leaseMs,
+        leaderNodeId: options.nodeId,
+        revision: reign.store.revision,
+      });
+    },
+    async LeaveCluster(_request, context) {
+      await options.leave(memberOf(reign, context).nodeId, context);
+      return {};
+    },
+  };
+}
+
+function memberOf(reign: Reign, { subject }: CallContext): control.NodeRecord {
+  const nodeId = callerNodeOf(subject);
+  const record = reign.state.nodes.get(nodeId);
+  if (record !== undefined) return record;
+  throw new GantryError({
+    code: 'permission_denied',
+    operation: 'dispatch',
+    object: nodeId,
+    message: `node ${nodeId} is not a member of this cluster: it was removed`,
+  });
+}
+
+/** Room on a node and its platform matter to decisions; what only people look at wakes nobody. */
+function noteStatus(reign: Reign, nodeId: string, status: control.NodeStatus): void {
+  const before = reign.nodeStatuses.get(nodeId);
+  reign.nodeStatuses.set(nodeId, status);
+  const relevant = (one: control.NodeStatus): string => JSON.stringify({ ...one, containersRunning: 0 });
+  if (before === undefined || relevant(before) !== relevant(status)) reign.nodeChanged();
+}
+
+async function* watchTasks(
+  { reign, clusterId, viewOf }: DispatchOptions,
+  { nodeId }: control.NodeRecord,
+  request: control.WatchTasksRequest,
+  { signal, logger }: CallContext,
+): AsyncGenerator<control.WatchTasksResponse> {
+  const { state, store, term } = reign;
+  if (request.clusterId !== '' && request.clusterId !== clusterId) throw foreign(nodeId, request.clusterId);
+  logger.info({ node: nodeId }, 'an agent watches its tasks');
+  const sent = new Map<string, string>();
+  let view: control.ClusterView | undefined;
+  let isFirst = true;
+  const over = AbortSignal.any([signal, reign.signal]);
+  for await (const _ of reign.pulses(over)) {
+    if (!state.nodes.has(nodeId)) throw foreign(nodeId, clusterId);
+    const tasks = state.tasks.ofNode(nodeId);
+    const changed = tasks.filter((task) => sent.get(task.id) !== versionOf(task));
+    const present = new Set(tasks.map(({ id }) => id));
+    const removedTaskIds = [...sent.keys()].filter((id) => !present.has(id));
+    const now = viewOf(nodeId);
+    const frame = (): Omit<control.WatchTasksResponse, 'tasks' | 'complete' | 'view' | 'removedTaskIds'> => ({
+      term,
+      clusterId,
+      storeGeneration: store.generation,
+      revision: store.revision,
+    });
+    if (!saysTheSame(view, now)) {
+      view = now;
+      yield { ...frame(), tasks: [], removedTaskIds: [], complete: false, view };
+    }
+    for (let at = 0; at < changed.length; at += tasksPerMessage) {
+      const some = changed.slice(at, at + tasksPerMessage);
+      for (const task of some) sent.set(task.id, versionOf(task));
+      yield {
+        ...frame(),
+        tasks: some.map((task) => ({ task, credential: credentialOf(state.stacks.get(task.stack), task) })),
+        removedTaskIds: [],
+        complete: false,
+        view: undefined,
+      };
+    }
+    for (const id of removedTaskIds) sent.delete(id);
+    if (isFirst || removedTaskIds.length > 0)
+      yield { ...frame(), tasks: [], removedTaskIds, complete: isFirst, view: undefined };
+    isFirst = false;
+  }
+  if (reign.signal.aborted)
+    throw new GantryError({
+      code: 'unavailable',
+      operation: 'WatchTasks',
+      object: nodeId,
+      message: `this control node does not lead any more: ${reign.endedBecause}`,
+      retryable: true,
+    });
+}
+
+/** What an agent must be told of again when it changes. */
+const versionOf = ({ desired, term, serviceVersion, status }: control.Task): string =>
+  `${desired} ${term} ${serviceVersion} ${status?.state === 'TASK_STATE_LOST' ? 'lost' : ''}`;
+
+/** For the registry that the task's image comes from. */
+function credentialOf(
+  stack: control.Stack | undefined,
+  task: control.Task,
+): control.RegistryCredential | undefined {
+  const registry = registryOf(task.spec?.container?.image ?? '');
+  return stack?.credentials.find((one) => one.registry === registry);
+}
+
+/** As docker reads references: the first part is a registry when it looks like a host. */
+export function registryOf(image: string): string {
+  const slash = image.indexOf('/');
+  const first = slash === -1 ? '' : image.slice(0, slash);
+  return first.includes('.') || first.includes(':') || first === 'localhost' ? first : 'docker.io';
+}
+
+/** How far a state is: reports never take a task back. */
+const progressOf: Readonly<Record<control.TaskState, number>> = {
+  TASK_STATE_UNSPECIFIED: 0,
+  TASK_STATE_PENDING: 0,
+  TASK_STATE_ASSIGNED: 1,
+  TASK_STATE_PREPARING: 2,
+  TASK_STATE_STARTING: 3,
+  TASK_STATE_RUNNING: 4,
+  TASK_STATE_COMPLETE: 5,
+  TASK_STATE_SHUTDOWN: 5,
+  TASK_STATE_FAILED: 5,
+  TASK_STATE_REJECTED: 5,
+  TASK_STATE_LOST: 6,
+};
+
+/** Takes what an agent tells of its tasks; answers with those that are not its own. */
+async function takeReports(
+  reign: Reign,
+  nodeId: string,
+  reports: readonly control.TaskReport[],
+): Promise<string[]> {
+  const unknown: string[] = [];
+  const statuses: { taskId: string; status: control.TaskStatus }[] = [];
+  const gone: string[] = [];
+  for (const { taskId, status, removed } of reports) {
+    const task = reign.state.tasks.get(taskId);
+    if (task?.nodeId !== nodeId) {
+      unknown.push(taskId);
+    } else if (removed) {
+      if (task.desired === 'DESIRED_STATE_REMOVED') gone.push(taskId);
+    } else if (status !== undefined && isNews(task, status)) {
+      statuses.push({ taskId, status });
+    }
+  }
+  if (statuses.length > 0) await reign.report(statuses);
+  if (gone.length > 0)
+    await reign.transact(() => ({
+      changes: gone
+        .filter((id) => reign.state.tasks.get(id) !== undefined)
+        .flatMap((id): Change[] => [
+          { kind: 'task', id, value: undefined },
+          { kind: 'status', id, value: undefined },
+        ]),
+      result: undefined,
+    }));
+  return unknown;
+}
+
+function isNews(task: control.Task, status: control.TaskStatus): boolean {
+  const before = stateOf(task);
+  if (hasEnded(task) && before !== status.state) return false;
+  if (progressOf[status.state] < progressOf[before]) return false;
+  return JSON.stringify(task.status) !== JSON.stringify(status);
+}
+
+const foreign = (nodeId: string, clusterId: string): GantryError =>
+  new GantryError({
+    code: 'permission_denied',
+    operation: 'WatchTasks',
+    object: nodeId,
+    message: `node ${nodeId} is not a member of this cluster (it knows cluster ${clusterId})`,
+  });
