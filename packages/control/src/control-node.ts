@@ -193,8 +193,7 @@ export class ControlNode {
     term: number,
     leading: Promise<string>,
   ): Promise<void> {
-    const { nodeId, version, config, bus, busMetrics, metrics, connectedNodes, logger, signal } =
-      this.#options;
+    const { nodeId, version, config, bus, metrics, connectedNodes, logger, signal } = this.#options;
     const { clusterId } = membership;
     const nowMs = monotonicClock();
     const leases = new Leases({
@@ -222,6 +221,7 @@ export class ControlNode {
     });
     this.#reign = reign;
     leases.grantAll(state.nodes.keys());
+    for (const { nodeId: id, maintenance } of state.nodes.values()) if (maintenance) leases.renew(id, true);
     const generations = new Generations({
       reign,
       nodeId,
@@ -261,7 +261,6 @@ export class ControlNode {
         reign.signal,
       ),
     ];
-    void busMetrics;
     await bus.connection.flush();
     logger.info({ term, nodes: state.nodes.size, tasks: state.tasks.size }, 'leads the cluster');
     events.publish('cluster', 'leader', nodeId, { term: String(term) });

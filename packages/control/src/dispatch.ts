@@ -30,18 +30,20 @@ export function dispatchHandlers(options: DispatchOptions): Handlers<typeof cont
       const { nodeId } = memberOf(reign, context);
       return { unknownTaskIds: await takeReports(reign, nodeId, reports) };
     },
-    RenewLease({ status, maintenance, clockUnixMs }, context) {
-      const { nodeId } = memberOf(reign, context);
+    async RenewLease({ status, maintenance, clockUnixMs }, context) {
+      const record = memberOf(reign, context);
+      const { nodeId } = record;
       const apartMs = Math.round(Math.abs(clockUnixMs - Date.now()));
       if (apartMs > clockToleranceMs) context.logger.warn({ node: nodeId, apartMs }, 'clocks are apart');
       if (status !== undefined) noteStatus(reign, nodeId, status);
       reign.leases.renew(nodeId, maintenance);
-      return Promise.resolve({
+      if (record.maintenance !== maintenance) await noteMaintenance(reign, nodeId, maintenance);
+      return {
         term: reign.term,
         leaseMs: options.leaseMs,
         leaderNodeId: options.nodeId,
         revision: reign.store.revision,
-      });
+      };
     },
     async LeaveCluster(_request, context) {
       await options.leave(memberOf(reign, context).nodeId, context);
@@ -68,6 +70,17 @@ function noteStatus(reign: Reign, nodeId: string, status: control.NodeStatus): v
   reign.nodeStatuses.set(nodeId, status);
   const relevant = (one: control.NodeStatus): string => JSON.stringify({ ...one, containersRunning: 0 });
   if (before === undefined || relevant(before) !== relevant(status)) reign.nodeChanged();
+}
+
+/** Written, so that a leader who comes meanwhile leaves the node its time too. */
+async function noteMaintenance(reign: Reign, nodeId: string, maintenance: boolean): Promise<void> {
+  await reign.transact(() => {
+    const record = reign.state.nodes.get(nodeId);
+    return {
+      changes: record === undefined ? [] : [{ kind: 'node', id: nodeId, value: { ...record, maintenance } }],
+      result: undefined,
+    };
+  });
 }
 
 async function* watchTasks(

@@ -32,7 +32,7 @@ export function controlHandlers(parts: ControlParts): Handlers<typeof control.Co
   const joining = {
     state,
     committer: reign,
-    nowMs: reign.nowMs,
+    nowMs: Date.now,
     version: parts.version,
     stateDirectory: parts.stateDirectory,
   };

@@ -81,6 +81,7 @@ export function firstContents(
       joinedUnixMs: Date.now(),
       hostname: member.nodeId === membership.nodeId ? hostname : '',
       controlPending: false,
+      maintenance: false,
     };
     contents.set(`node.${member.nodeId}`, control.NodeRecordCodec.encode(record));
   }

@@ -80,8 +80,9 @@ export async function stopNode(node: RunningNode): Promise<void> {
   const { config, service } = node.options;
   rmSync(join(config.run_dir, readyFileName(service)), { force: true });
   await node.stopWatching();
-  await node.control?.want(false);
   await stopServices(node.services);
+  // After the agent, which tells it that this node goes down on purpose.
+  await node.control?.want(false);
   await node.nats?.stop();
 }
 

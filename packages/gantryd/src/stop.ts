@@ -14,8 +14,8 @@ const goneTimeoutMs = 660_000;
 const stopOrder = [
   undefined,
   'api',
-  'control',
   'node-agent',
+  'control',
   'spawner',
   'network-manager',
   'cgroup-supervisor',

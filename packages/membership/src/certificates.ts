@@ -32,7 +32,9 @@ const nodeYears = 10;
 async function loadX509(): Promise<typeof X509> {
   // What x509 is built upon wants it there first.
   await import('reflect-metadata');
-  return import('@peculiar/x509');
+  // A CommonJS package: bundled, it has no named exports.
+  const x509 = await import('@peculiar/x509');
+  return (x509 as unknown as { readonly default?: typeof X509 }).default ?? x509;
 }
 
 /** A new cluster's own authority. */

@@ -28,6 +28,7 @@ const clusterNode = message<control.Node>({
     joinedUnixMs: unixMs('joined'),
     hostname: text('when it joined'),
     controlPending: flag('a worker until there are three control nodes'),
+    maintenance: flag('it has announced that it goes down on purpose'),
   }),
   status: anyOf('NodeStatus: what the node last told of itself; absent before'),
   condition: text('NODE_CONDITION_READY, _RESTARTING, _LOST or _UNKNOWN'),
