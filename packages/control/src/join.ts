@@ -162,6 +162,7 @@ function recordOf(
     joinedUnixMs: known?.joinedUnixMs ?? Math.floor(nowMs()),
     hostname,
     controlPending: known?.role === 'NODE_ROLE_CONTROL' ? false : token.role === 'control',
+    maintenance: false,
   };
 }
 
