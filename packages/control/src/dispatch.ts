@@ -1,5 +1,5 @@
 import { callerNodeOf, type CallContext, type Handlers } from '@gantry/bus';
-import { GantryError, control } from '@gantry/protocol';
+import { GantryError, type control } from '@gantry/protocol';
 import type { Change } from './state.js';
 import { hasEnded, stateOf } from './placement.js';
 import type { Reign } from './reign.js';

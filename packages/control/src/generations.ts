@@ -1,4 +1,4 @@
-import { GantryError, control } from '@gantry/protocol';
+import { GantryError, type control } from '@gantry/protocol';
 import type { Logger } from 'pino';
 import type { Reign } from './reign.js';
 import type { Change } from './state.js';

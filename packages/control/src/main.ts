@@ -35,9 +35,10 @@ export function startControl(
         metrics: busMetrics,
       });
       const sys = await connectSys(natsUrl, sysKeySeed);
-      let node: ControlNode | undefined;
-      const metrics = createControlMetrics(registry, () => node?.figures() ?? noFigures);
-      node = new ControlNode({
+      // Scrapes come later than this; the node needs its metrics first.
+      const shown: { node?: ControlNode } = {};
+      const metrics = createControlMetrics(registry, () => shown.node?.figures() ?? noFigures);
+      const node = new ControlNode({
         nodeId,
         version,
         hostname: hostname(),
@@ -49,6 +50,7 @@ export function startControl(
         logger,
         signal,
       });
+      shown.node = node;
       const running = node.run();
       return {
         handlers: {},
