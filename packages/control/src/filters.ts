@@ -36,8 +36,6 @@ export interface Refusal {
   readonly many: string;
 }
 
-const same = (text: string): Refusal => ({ one: text, many: text });
-
 /** The part that does not change while tasks are placed: asked once for a node and a service. */
 export function refusalOfNode(node: NodeView, spec: control.ServiceSpec): Refusal | undefined {
   switch (node.condition) {
@@ -74,7 +72,9 @@ export function refusalOfRoom(room: Room, serviceId: string, spec: control.Servi
   const most = spec.mode === 'SERVICE_MODE_GLOBAL' ? 1 : (spec.placement?.maxReplicasPerNode ?? 0);
   const here = room.tasksOf.get(serviceId) ?? 0;
   if (most > 0 && here >= most)
-    return same(spec.mode === 'SERVICE_MODE_GLOBAL' ? 'already run it' : `already run ${most} of it`);
+    return spec.mode === 'SERVICE_MODE_GLOBAL'
+      ? { one: 'already runs it', many: 'already run it' }
+      : { one: `already runs ${most} of it`, many: `already run ${most} of it` };
   return undefined;
 }
 

@@ -27,8 +27,9 @@ export const hasEnded = (task: control.Task): boolean => endedStates.has(stateOf
 export const isWanted = (task: control.Task): boolean => task.desired === 'DESIRED_STATE_RUNNING';
 /** Wanted, and not yet at its end: it has or will have a container. */
 export const isLive = (task: control.Task): boolean => isWanted(task) && !hasEnded(task);
-/** Holds room on its node: also while it is being stopped. */
-export const holdsRoom = (task: control.Task): boolean => task.nodeId !== '' && !hasEnded(task);
+/** Holds room on its node: also while it is being stopped, and after its node was lost, where it may run on. */
+export const holdsRoom = (task: control.Task): boolean =>
+  task.nodeId !== '' && (!hasEnded(task) || stateOf(task) === 'TASK_STATE_LOST');
 export const isRunning = (task: control.Task): boolean =>
   stateOf(task) === 'TASK_STATE_RUNNING' && task.status?.health !== 'unhealthy';
 
