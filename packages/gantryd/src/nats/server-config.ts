@@ -80,9 +80,9 @@ export function renderServerConfig({ nodeId, port, paths, publicKeys, member }: 
     max_payload: 640 * 1024,
     // A client that cannot take its messages for this long is cut off, and lists the truth again when it is back.
     write_deadline: '10s',
-    // Of a cluster's member also its routes and leaves: a machine that died without a word is noticed in two seconds.
+    // Of a cluster's member also its routes and leaves: a machine that died without a word is noticed in three seconds.
     ping_interval: member === undefined ? '20s' : '1s',
-    ping_max: member === undefined ? 2 : 1,
+    ping_max: 2,
     // Nobody waits for a server without containers: it stops at once.
     lame_duck_duration: '30s',
     ...(member === undefined ? {} : memberParts(nodeId, member)),
