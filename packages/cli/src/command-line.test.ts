@@ -300,8 +300,8 @@ test('a node that does not run, and a socket that is not ours to use, are one se
       'gantry ps: gantry is not running on this node: no answer at unix:///nowhere/api.sock; start it with `gantry up`\n',
   });
   assert.equal((await new GantryUnderTest('/nowhere').run(['run', 'x'])).exitCode, 125);
-  const bad = await gantry.run(['--host', 'tcp://1.2.3.4', 'ps']);
-  assert.match(bad.stderr, /host "tcp:\/\/1\.2\.3\.4" is not of the form unix:/);
+  const bad = await gantry.run(['--host', 'ftp://1.2.3.4', 'ps']);
+  assert.match(bad.stderr, /host "ftp:\/\/1\.2\.3\.4" is not of the form unix:/);
   assert.equal(
     (await gantry.run(['--host', `unix://${node.runDirectory}/api.sock`, 'ps', '-q'])).exitCode,
     0,
