@@ -69,6 +69,7 @@ export class ScriptedServices {
       },
       ListCgroups: () => ({ containerIds: [...this.cgroups], nextPageToken: '' }),
       GetCgroupInfo: () => ({ shimPaths: [] }),
+      PullImage: () => [{ image: {} }],
       StartContainer: (request) => this.#start(idOf(request), request.attempt as number),
       GetContainer: (request) => ({ container: this.#state(idOf(request)) }),
       ListContainers: () => ({
@@ -120,7 +121,13 @@ export class ScriptedServices {
       if (answer === undefined) throw new Error(`${method.name} is not in the script`);
       return answer(request);
     }) as Bus['call'],
-    openStream: () => Promise.reject(new Error('streams are not in the script')),
+    openStream: (async (method: { readonly name: string }, request: Record<string, unknown>) => {
+      this.calls.push(method.name);
+      await new Promise((resolve) => setImmediate(resolve));
+      const answer = this.answers[method.name];
+      if (answer === undefined) throw new Error(`${method.name} is not in the script`);
+      return answer(request);
+    }) as unknown as Bus['openStream'],
   };
 }
 
