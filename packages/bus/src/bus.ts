@@ -35,6 +35,8 @@ export const headerNames = {
 /** How long a call waits for a service that is not there (it may be restarting), milliseconds. */
 const defaultAbsentServiceWaitMs = 5_000;
 const defaultDeadlineMs = 30_000;
+/** How long nats-server may take to take a connection, milliseconds; then it is tried again. */
+const handshakeMs = 2_000;
 const listServicesMs = 1_000;
 /** How long a service that only some nodes have may answer after all others, milliseconds. */
 const optionalServiceWaitMs = 20;
@@ -126,6 +128,8 @@ export class Bus {
       inboxPrefix: options.inbox ?? inboxPrefix(options.name),
       maxReconnectAttempts: -1,
       waitOnFirstConnect: true,
+      // A server that dies between greeting and answer is not noticed by the client before this.
+      timeout: handshakeMs,
       reconnectTimeWait: 50,
       reconnectJitter: 50,
       pingInterval: 5_000,
