@@ -238,10 +238,14 @@ class Work {
     const tasks = place.tasks.flatMap(({ id }) => this.tasks.get(id) ?? []);
     const live = tasks.filter(isLive);
     const fresh = live.filter((task) => isCurrent(service, task));
+    const ended = tasks.filter((task) => isWanted(task) && hasEnded(task));
+    if (fresh.length > 0)
+      // A pending task of a global service may come to a node whose own was about to be replaced.
+      for (const task of ended)
+        this.do({ type: 'set-desired', taskId: task.id, desired: 'DESIRED_STATE_SHUTDOWN' });
     if (fresh.length > 0 || (live.length > 0 && !doubled)) return;
     // Stop-first: the successor waits until the old one has let go of what it holds.
     if (!doubled && tasks.some((task) => isGivingWay(service, task))) return;
-    const ended = tasks.filter((task) => isWanted(task) && hasEnded(task));
     if (ended.some((task) => isCurrent(service, task) && isFulfilled(task, spec))) return;
     const failed = tasks.filter((task) => isCurrent(service, task) && isFailure(task));
     const dueMs = this.#dueAfter(failed);
@@ -294,8 +298,10 @@ class Work {
     }
     for (const tasks of byPlace.values()) {
       const newestFirst = tasks.sort((a, b) => b.createdUnixMs - a.createdUnixMs);
-      for (const { id } of newestFirst.slice(this.#snapshot.keptTasks))
-        this.do({ type: 'remove-task', taskId: id });
+      // The waits between tries are counted by the failures that are remembered.
+      const { keptTasks } = this.#snapshot;
+      const kept = tasks.some(isFailure) ? Math.max(keptTasks, backoffMs.length - 1) : keptTasks;
+      for (const { id } of newestFirst.slice(kept)) this.do({ type: 'remove-task', taskId: id });
     }
   }
 }
