@@ -3,11 +3,13 @@ import {
   agentInbox,
   agentSubject,
   controlInbox,
+  controlInboxFor,
   controlSubject,
   eventSubject,
   inboxPrefix,
   methodSubject,
   serviceSubjects,
+  storeInbox,
 } from './subjects.js';
 
 /** Every service of a node. */
@@ -127,8 +129,8 @@ export function agentPermissions(nodeId: string, role: 'control' | 'worker'): Pe
       ...(role === 'control'
         ? [controlSubject(nodeId, '*')]
         : dispatcherMethods.map((method) => controlSubject(nodeId, method))),
-      // Answers to control, and the input side of streams opened at it.
-      `${controlInbox('*')}.>`,
+      // Answers to control, and the input side of streams opened at it: for itself alone.
+      `${controlInboxFor('*', nodeId)}.>`,
     ],
     subscribe: [`${agentInbox(nodeId)}.>`, agentSubject(nodeId, '*')],
   };
@@ -138,6 +140,6 @@ export function agentPermissions(nodeId: string, role: 'control' | 'worker'): Pe
 export function controlPermissions(nodeId: string): Permissions {
   return {
     publish: [agentSubject('*', '*'), `${agentInbox('*')}.>`, '$JS.API.>', '$JS.ACK.>', '$JS.FC.>', '$KV.>'],
-    subscribe: [`${controlInbox(nodeId)}.>`, controlSubject('*', '*')],
+    subscribe: [`${controlInbox(nodeId)}.>`, `${storeInbox(nodeId)}.>`, controlSubject('*', '*')],
   };
 }

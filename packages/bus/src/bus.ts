@@ -54,8 +54,12 @@ export interface BusOptions {
   readonly inbox?: string | undefined;
   /** Subject of a method; that of a service of the own node when absent. */
   readonly subjectFor?: ((service: string, method: string) => string) | undefined;
+  /** Prefix of the inbox of a stream that was opened at this subject, on either side; `inbox` when absent. */
+  readonly streamInboxFor?: ((subject: string) => string) | undefined;
   /** How long a call waits for a service that nobody offers, milliseconds; 5,000 when absent. */
   readonly absentServiceWaitMs?: number | undefined;
+  /** What is said of a service that nobody offers; that it does not run on this node when absent. */
+  readonly absent?: ((service: string) => string) | undefined;
 }
 
 export interface CallOptions {
@@ -98,12 +102,15 @@ export interface ServiceListing {
 export class Bus {
   readonly nodeId: string;
   readonly name: string;
-  /** Prefix of its inboxes. */
+  /** Prefix of its inboxes, but for streams. */
   readonly inbox: string;
+  /** Prefix of the inbox of a stream that was opened at this subject. */
+  readonly streamInboxFor: (subject: string) => string;
   /** For the harness, which registers the handlers. */
   readonly connection: NatsConnection;
   readonly #subjectFor: (service: string, method: string) => string;
   readonly #absentServiceWaitMs: number;
+  readonly #sayAbsent: (service: string) => string;
   readonly #metrics: BusMetrics;
   readonly #watch: ConnectionWatch;
 
@@ -113,6 +120,8 @@ export class Bus {
     this.inbox = options.inbox ?? inboxPrefix(options.name);
     this.#subjectFor =
       options.subjectFor ?? ((service, method) => methodSubject(options.nodeId, service, method));
+    this.streamInboxFor = options.streamInboxFor ?? (() => this.inbox);
+    this.#sayAbsent = options.absent ?? ((service) => `service ${service} is not running on this node`);
     this.#absentServiceWaitMs = options.absentServiceWaitMs ?? defaultAbsentServiceWaitMs;
     this.connection = connection;
     this.#metrics = options.metrics;
@@ -135,6 +144,8 @@ export class Bus {
       pingInterval: 5_000,
       maxPingOut: 2,
       ignoreAuthErrorAbort: true,
+      // Where a cluster's servers tell of each other: the own node's is the only one for its services.
+      ignoreClusterUpdates: true,
       // Else each call captures two stacks for errors that almost never happen.
       noAsyncTraces: true,
       ...(options.nkeySeed === ''
@@ -209,11 +220,12 @@ export class Bus {
     { signal, requestId = randomUUID(), subject, actor }: StreamOptions = {},
   ): Promise<ClientStream<Request, Response>> {
     const started = performance.now();
+    const where = subject ?? this.#subjectFor(method.service, method.name);
     const hasLeft = (): boolean => signal?.aborted === true;
     for (let waitMs = 20; ; waitMs = Math.min(waitMs * 2, 250)) {
       const end = new StreamEnd({
         connection: this.connection,
-        inboxPrefix: this.inbox,
+        inboxPrefix: this.streamInboxFor(where),
         operation: method.name,
       });
       try {
@@ -227,11 +239,7 @@ export class Bus {
       sent.set(headerNames.requestId, requestId);
       sent.set(headerNames.caller, this.name);
       if (actor !== undefined) sent.set(headerNames.actor, actor);
-      this.connection.publish(
-        subject ?? this.#subjectFor(method.service, method.name),
-        method.request.encode(first),
-        { headers: sent, reply: end.inbox },
-      );
+      this.connection.publish(where, method.request.encode(first), { headers: sent, reply: end.inbox });
       const cancel = (): void => end.cancel();
       signal?.addEventListener('abort', cancel, { once: true });
       end.signal.addEventListener('abort', () => signal?.removeEventListener('abort', cancel), {
@@ -372,7 +380,7 @@ export class Bus {
       code: 'unavailable',
       operation: method.name,
       object: method.service,
-      message: `service ${method.service} is not running on this node`,
+      message: this.#sayAbsent(method.service),
       cause,
     });
   }

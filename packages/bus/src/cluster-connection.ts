@@ -1,6 +1,6 @@
 import { Bus } from './bus.js';
 import type { BusMetrics } from './bus-metrics.js';
-import { agentInbox, controlInbox, controlSubject } from './subjects.js';
+import { agentInbox, callerNodeOf, controlInboxFor, controlSubject, storeInbox } from './subjects.js';
 
 interface ClusterConnectionOptions {
   readonly nodeId: string;
@@ -15,15 +15,22 @@ const leaderlessWaitMs = 20_000;
 
 /**
  * Connects a node's agent or its control to the account CLUSTER, through the node's own nats-server. The agent's calls go
- * to control under the node's own id; control names the subject of each call.
+ * to control under the node's own id. Control names the subject of each stream that it opens at an agent; its unary calls
+ * are answered by the store alone.
  */
 export function connectCluster(kind: 'agent' | 'control', options: ClusterConnectionOptions): Promise<Bus> {
   const { nodeId } = options;
   return Bus.connect({
     ...options,
     name: kind,
-    inbox: kind === 'agent' ? agentInbox(nodeId) : controlInbox(nodeId),
+    ...(kind === 'agent'
+      ? { inbox: agentInbox(nodeId) }
+      : {
+          inbox: storeInbox(nodeId),
+          streamInboxFor: (subject: string) => controlInboxFor(nodeId, callerNodeOf(subject)),
+        }),
     subjectFor: (_service, method) => controlSubject(nodeId, method),
     absentServiceWaitMs: leaderlessWaitMs,
+    absent: () => 'the cluster has no leader that this node can reach',
   });
 }

@@ -34,10 +34,12 @@ export {
   agentSubject,
   callerNodeOf,
   controlInbox,
+  controlInboxFor,
   controlSubject,
   controlSubjects,
   eventSubject,
   inboxPrefix,
   methodSubject,
   serviceSubjects,
+  storeInbox,
 } from './subjects.js';

@@ -146,7 +146,7 @@ async function answerStream(options: AnswerOptions, method: AnyMethod, message: 
   metrics.openStreams.inc({ method: method.name });
   const end = new StreamEnd({
     connection: bus.connection,
-    inboxPrefix: bus.inbox,
+    inboxPrefix: bus.streamInboxFor(message.subject),
     operation: method.name,
   });
   end.connect(message.reply);

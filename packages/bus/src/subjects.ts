@@ -32,7 +32,7 @@ export function agentSubject(nodeId: string, method: string): string {
   return `gantry.v1.agent.${nodeId}.${method}`;
 }
 
-/** The node that asked, from a subject of control. */
+/** The node at the other end: the one that asked, from a subject of control; the one asked, from a subject of an agent. */
 export function callerNodeOf(subject: string): string {
   return subject.split('.')[3] ?? '';
 }
@@ -40,3 +40,13 @@ export function callerNodeOf(subject: string): string {
 /** Inboxes in the account CLUSTER name their node, as a token of its own: no member can listen to another's. */
 export const agentInbox = (nodeId: string): string => `_INBOX.agent.${nodeId}`;
 export const controlInbox = (nodeId: string): string => `_INBOX.control.${nodeId}`;
+
+/**
+ * Where control on one node hears one agent: below a name of the agent's own, so that none can speak for another. Ids of
+ * inboxes would not be secret enough: the client makes them one after the other.
+ */
+export const controlInboxFor = (nodeId: string, agentNodeId: string): string =>
+  `${controlInbox(nodeId)}.${agentNodeId}`;
+
+/** Where control hears the store: no agent may speak there. */
+export const storeInbox = (nodeId: string): string => `_INBOX.store.${nodeId}`;

@@ -5,23 +5,35 @@ import { membershipPaths } from '@gantry/membership';
 /** How often the files are looked at without any sign, milliseconds: notifications can be lost. */
 const lookIntervalMs = 1_000;
 
+interface MembershipWatchOptions {
+  readonly stateDirectory: string;
+  /** The files as they were when they were last acted upon: see `sightOf`. */
+  readonly seen: string;
+  /** Must not throw. Resolves with the milliseconds after which it wants to be called though nothing changed. */
+  readonly onChange: () => Promise<number | undefined>;
+  /** The same of the first time, which was before the watch. */
+  readonly retryMs: number | undefined;
+  readonly signal: AbortSignal;
+}
+
 /**
  * Calls back whenever the files that make a node a cluster's member may have changed, one call at a time, until the signal
- * aborts. The callback must not throw. Resolves when the last call has returned.
+ * aborts. Resolves when the last call has returned.
  */
-export async function watchMembership(
-  stateDirectory: string,
-  onChange: () => Promise<void>,
-  signal: AbortSignal,
-): Promise<void> {
+export async function watchMembership(options: MembershipWatchOptions): Promise<void> {
+  const { stateDirectory, onChange, signal } = options;
   const { directory } = membershipPaths(stateDirectory);
-  let last = fingerprintOf(stateDirectory);
+  const after = (retryMs: number | undefined): number => performance.now() + (retryMs ?? Infinity);
+  let { seen } = options;
+  let retryAt = after(options.retryMs);
   while (!signal.aborted) {
-    await nextSign(directory, signal);
-    const now = fingerprintOf(stateDirectory);
-    if (now === last || signal.aborted) continue;
-    last = now;
-    await onChange();
+    const now = sightOf(stateDirectory);
+    if (now === seen && performance.now() < retryAt) {
+      await nextSign(directory, signal);
+      continue;
+    }
+    seen = now;
+    retryAt = after(await onChange());
   }
 }
 
@@ -40,10 +52,10 @@ async function nextSign(directory: string, signal: AbortSignal): Promise<void> {
   watcher?.close();
 }
 
-/** Files are replaced by rename: a change shows as another inode. */
-function fingerprintOf(stateDirectory: string): string {
-  const { membership, view, certificate } = membershipPaths(stateDirectory);
-  return [membership, view, certificate]
+/** What can be seen of the files from outside. They are replaced by rename: a change shows as another inode. */
+export function sightOf(stateDirectory: string): string {
+  const { membership, view, certificate, key, caCertificate, routeSecret } = membershipPaths(stateDirectory);
+  return [membership, view, certificate, key, caCertificate, routeSecret]
     .map((path) => {
       const found = statSync(path, { throwIfNoEntry: false });
       return found === undefined ? '-' : `${found.ino}:${found.mtimeMs}:${found.size}`;

@@ -1,14 +1,13 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { busUsers, type RunningService } from '@gantry/bus';
-import { asGantryError } from '@gantry/protocol';
 import type { Logger } from 'pino';
 import type { LoneService } from './command-line.js';
 import type { NodeConfig } from './config-schema.js';
 import { ControlKeeper } from './control-keeper.js';
 import { loadBusKey } from './identity.js';
-import { clusterUsers, loadMember, type Member } from './member.js';
-import { watchMembership } from './membership-watch.js';
+import { MemberFollower, leads } from './member-follower.js';
+import { clusterUsers, type Member } from './member.js';
 import { renderServerConfig, serverPaths } from './nats/server-config.js';
 import { NatsSupervisor } from './nats/supervisor.js';
 import { serviceNames, services, startOrder, type ServiceName } from './services.js';
@@ -32,8 +31,8 @@ export interface RunningNode {
   readonly services: readonly RunningService[];
   /** Undefined when control never runs in this process. */
   readonly control: ControlKeeper | undefined;
-  /** Ends the watch for the node's place in a cluster. */
-  readonly stopWatching: () => Promise<void>;
+  /** Undefined when nothing here depends on the node's place in a cluster. */
+  readonly follower: MemberFollower | undefined;
 }
 
 /** Name of the file that says what runs here, written when all of it answers. */
@@ -42,30 +41,38 @@ export const readyFileName = (service: LoneService | undefined): string =>
 
 /** Brings up the bus and the services, side by side where they do not need each other. */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
-  const { service, logger } = options;
+  const { config, service, logger } = options;
+  const isAsked = (name: LoneService): boolean => service === undefined || service === name;
   const running: RunningService[] = [];
   let nats: NatsSupervisor | undefined;
   try {
-    const member = memberOf(options);
-    if (service === undefined || service === 'nats') nats = await startBus(options, member);
+    const follower = isAsked('nats') || isAsked('control') ? new MemberFollower(config, logger) : undefined;
+    let member = await follower?.look();
+    if (isAsked('nats')) {
+      nats = await startBus(options, member).catch((error: unknown) => {
+        if (member === undefined) throw error;
+        // Its containers need the bus; the cluster can wait.
+        follower?.refused(error);
+        member = undefined;
+        return startBus(options, undefined);
+      });
+    }
     for (const row of startOrder) {
-      const asked = row.filter((name) => service === undefined || service === name);
+      const asked = row.filter(isAsked);
       const results = await Promise.allSettled(asked.map((name) => startOne(options, name)));
       for (const result of results) if (result.status === 'fulfilled') running.push(result.value);
       for (const result of results) if (result.status === 'rejected') throw result.reason;
     }
-    const control =
-      service === undefined || service === 'control'
-        ? new ControlKeeper(() => startOne(options, 'control'), logger)
-        : undefined;
+    const control = isAsked('control')
+      ? new ControlKeeper(() => startOne(options, 'control'), logger)
+      : undefined;
     await control?.want(leads(member));
-    const node: RunningNode = {
-      options,
-      nats,
-      services: running,
+    const bus = nats;
+    follower?.follow({
       control,
-      stopWatching: followMembership(options, nats, control),
-    };
+      reconfigure: bus && ((place) => bus.reconfigure(serverConfig(options, place))),
+    });
+    const node: RunningNode = { options, nats, services: running, control, follower };
     writeReadyFile(node);
     return node;
   } catch (error) {
@@ -79,49 +86,11 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 export async function stopNode(node: RunningNode): Promise<void> {
   const { config, service } = node.options;
   rmSync(join(config.run_dir, readyFileName(service)), { force: true });
-  await node.stopWatching();
+  await node.follower?.stop();
   await stopServices(node.services);
   // After the agent, which tells it that this node goes down on purpose.
   await node.control?.want(false);
   await node.nats?.stop();
-}
-
-/** Whether control runs on this node. */
-const leads = (member: Member | undefined): boolean => member?.membership.role === 'control';
-
-/** The node's place in a cluster. Files that are not whole are told once, and the node goes on alone. */
-function memberOf({ config, logger }: NodeOptions): Member | undefined {
-  try {
-    return loadMember(config);
-  } catch (error) {
-    logger.error({ reason: asGantryError(error, 'read membership').message }, 'membership cannot be read');
-    return undefined;
-  }
-}
-
-/** Gives bus and control what the node's place in a cluster asks for, at every change of its files. */
-function followMembership(
-  options: NodeOptions,
-  nats: NatsSupervisor | undefined,
-  control: ControlKeeper | undefined,
-): () => Promise<void> {
-  if (nats === undefined && control === undefined) return () => Promise.resolve();
-  const { config, logger } = options;
-  const stopping = new AbortController();
-  const follow = async (): Promise<void> => {
-    const member = memberOf(options);
-    // Control lets go of a store that is about to go, and takes hold of one that is there.
-    if (!leads(member)) await control?.want(false);
-    await nats?.reconfigure(serverConfig(options, member)).catch((error: unknown) => {
-      logger.error({ reason: asGantryError(error, 'reconfigure').message }, 'nats-server does not come up');
-    });
-    if (leads(member)) await control?.want(true);
-  };
-  const watching = watchMembership(config.state_dir, follow, stopping.signal);
-  return async () => {
-    stopping.abort();
-    await watching;
-  };
 }
 
 /** The api first, so that nobody asks for what is going; then upwards along the order of the start. */
@@ -143,6 +112,7 @@ function startBus(options: NodeOptions, member: Member | undefined): Promise<Nat
     paths: serverPaths(config.run_dir),
     port: config.nats.port,
     config: serverConfig(options, member),
+    sysKeySeed: loadBusKey(config.state_dir, clusterUsers.sys).seed,
     logger,
   });
 }

@@ -40,7 +40,8 @@ export async function tearDownNode(node: RunningNode): Promise<GantryError[]> {
     });
     const { StopAllContainers } = nodeProtocol.NodeAgent.methods;
     if (runs('node-agent')) {
-      // A leader that is going must not decide anything about what follows.
+      // A leader that is going must not decide anything about what follows, nor come back.
+      await node.follower?.stop();
       await node.control?.want(false);
       await attempt('StopAllContainers', () =>
         bus.call(StopAllContainers, {}, { deadlineMs: stopContainersDeadlineMs }),

@@ -1,167 +1,32 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { agentInbox, agentSubject, busUsers, controlInbox, controlSubject } from '@gantry/bus';
-import { createAuthority, createRequest, signRequest, type Authority } from '@gantry/membership/certificates';
-import { membershipPaths, writeClusterFile, type MembershipRecord } from '@gantry/membership';
+import {
+  agentInbox,
+  agentSubject,
+  controlInbox,
+  controlInboxFor,
+  controlSubject,
+  storeInbox,
+} from '@gantry/bus';
+import { createAuthority } from '@gantry/membership/certificates';
 import { control } from '@gantry/protocol';
-import { connect, nkeyAuthenticator, type NatsConnection } from 'nats';
-import { pino } from 'pino';
+import type { NatsConnection } from 'nats';
 import { loadBusKey } from '../identity.js';
 import { clusterUsers } from '../member.js';
-import { findServer } from './find-server.js';
-import { renderServerConfig, serverName, serverPaths, type MemberInput } from './server-config.js';
+import {
+  clusterId,
+  enter,
+  eventually,
+  makeHost,
+  quietLogger,
+  render,
+  start,
+  viewOf,
+  type Host,
+} from '../testing/cluster-host.js';
+import { serverName, serverPaths } from './server-config.js';
 import { NatsSupervisor } from './supervisor.js';
-
-const logger = pino({ level: 'silent' });
-const clusterId = 'c0ffee';
-const routeSecret = '5ec4e7';
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => {
-    const address = server.address();
-    return typeof address === 'object' && address !== null ? address.port : 0;
-  });
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
-
-/** One machine of a test cluster: its directories, keys and certificate. */
-interface Host {
-  readonly nodeId: string;
-  readonly directory: string;
-  readonly port: number;
-  readonly membership: MembershipRecord;
-  readonly busKey: string;
-  supervisor?: NatsSupervisor;
-}
-
-async function makeHost(
-  t: TestContext,
-  authority: Authority,
-  nodeId: string,
-  role: 'control' | 'worker',
-): Promise<Host> {
-  const directory = mkdtempSync(join(tmpdir(), 'gantry-test-cluster-'));
-  const [port = 0, leafPort = 0, routePort = 0] = await freePorts(3);
-  const paths = membershipPaths(directory);
-  mkdirSync(paths.directory, { mode: 0o700 });
-  const { request, key } = await createRequest(nodeId);
-  const certificate = await signRequest(authority, request, { nodeId, address: '127.0.0.1', role });
-  writeClusterFile(paths.caCertificate, authority.certificate);
-  writeClusterFile(paths.certificate, certificate + authority.certificate);
-  writeClusterFile(paths.key, key);
-  const host: Host = {
-    nodeId,
-    directory,
-    port,
-    membership: {
-      version: 1,
-      clusterId,
-      nodeId,
-      role,
-      controlPending: false,
-      address: '127.0.0.1',
-      leafPort,
-      routePort,
-      apiPort: 0,
-    },
-    busKey: loadBusKey(directory, clusterUsers.agent).publicKey,
-  };
-  t.after(async () => {
-    await host.supervisor?.stop();
-    const left = findServer(serverPaths(directory).config);
-    if (left !== undefined) process.kill(left.pid, 'SIGKILL');
-    rmSync(directory, { recursive: true, force: true });
-  });
-  return host;
-}
-
-function viewOf(hosts: readonly Host[]): control.ClusterView {
-  return {
-    clusterId,
-    storeGeneration: 1,
-    revision: 1,
-    seedingNodeId: '',
-    apiTokens: [],
-    members: hosts.map(({ nodeId, membership, busKey }) => ({
-      nodeId,
-      role: membership.role === 'control' ? 'NODE_ROLE_CONTROL' : 'NODE_ROLE_WORKER',
-      address: membership.address,
-      leafPort: membership.leafPort,
-      routePort: membership.routePort,
-      apiPort: 0,
-      busKey,
-    })),
-  };
-}
-
-function render(host: Host, view: control.ClusterView, changes: Partial<MemberInput> = {}): string {
-  return renderServerConfig({
-    nodeId: host.nodeId,
-    port: host.port,
-    paths: serverPaths(host.directory),
-    publicKeys: Object.fromEntries(
-      busUsers.map((user) => [user, loadBusKey(host.directory, user).publicKey]),
-    ),
-    member: {
-      membership: host.membership,
-      view,
-      paths: membershipPaths(host.directory),
-      storeDirectory: join(host.directory, 'js'),
-      routeSecret,
-      agentSeed: loadBusKey(host.directory, clusterUsers.agent).seed,
-      agentKey: host.busKey,
-      controlKey: loadBusKey(host.directory, clusterUsers.control).publicKey,
-      sysKey: loadBusKey(host.directory, clusterUsers.sys).publicKey,
-      ...changes,
-    },
-  });
-}
-
-async function start(host: Host, view: control.ClusterView, changes?: Partial<MemberInput>): Promise<void> {
-  host.supervisor = await NatsSupervisor.start({
-    paths: serverPaths(host.directory),
-    port: host.port,
-    config: render(host, view, changes),
-    logger,
-  });
-}
-
-async function enter(t: TestContext, host: Host, user: string, inbox?: string): Promise<NatsConnection> {
-  const connection = await connect({
-    servers: `127.0.0.1:${host.port}`,
-    authenticator: nkeyAuthenticator(Buffer.from(loadBusKey(host.directory, user).seed)),
-    inboxPrefix: inbox ?? `_INBOX_${user}`,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 50,
-  });
-  t.after(() => connection.close());
-  return connection;
-}
-
-async function eventually<T>(
-  what: string,
-  look: () => Promise<T | undefined>,
-  withinMs = 20_000,
-): Promise<T> {
-  for (const deadline = performance.now() + withinMs; performance.now() < deadline; await sleep(50)) {
-    const found = await look().catch(() => undefined);
-    if (found !== undefined) return found;
-  }
-  throw new Error(`not within ${withinMs} ms: ${what}`);
-}
 
 interface LeafListing {
   readonly data: { readonly leafs?: readonly { readonly name: string; readonly account: string }[] };
@@ -175,7 +40,7 @@ test('a worker reaches control under its own name and nothing else, on its serve
   const view = viewOf([hub, worker, other]);
   await start(hub, view);
   await start(worker, view);
-  const leader = await enter(t, hub, clusterUsers.control, controlInbox(hub.nodeId));
+  const leader = await enter(t, hub, clusterUsers.control, storeInbox(hub.nodeId));
   const heard: string[] = [];
   leader.subscribe(controlSubject('*', '*'), {
     callback: (_error, message) => {
@@ -203,6 +68,10 @@ test('a worker reaches control under its own name and nothing else, on its serve
     ...Object.keys(control.Control.methods).map((method) => controlSubject(worker.nodeId, method)),
     agentSubject(other.nodeId, 'ReadTaskOutput'),
     `${agentInbox(other.nodeId)}.x`,
+    `${controlInboxFor(hub.nodeId, other.nodeId)}.x`,
+    `${controlInboxFor(hub.nodeId, hub.nodeId)}.x`,
+    `${controlInbox(hub.nodeId)}.x`,
+    `${storeInbox(hub.nodeId)}.x`,
     '$JS.API.INFO',
     '$JS.API.STREAM.NAMES',
     '$KV.gantry-1.meta',
@@ -210,12 +79,18 @@ test('a worker reaches control under its own name and nothing else, on its serve
     `gantry.v1.node.${hub.nodeId}.spawner.StartContainer`,
     '$SRV.PING',
   ];
-  const everything: string[] = [];
-  leader.subscribe(`${controlInbox(hub.nodeId)}.>`, { callback: (_e, m) => everything.push(m.subject) });
+  const spoken: string[] = [];
+  for (const inbox of [controlInbox(hub.nodeId), storeInbox(hub.nodeId)])
+    leader.subscribe(`${inbox}.>`, { callback: (_e, m) => spoken.push(m.subject) });
+  await leader.flush();
   const listener = await enter(t, hub, clusterUsers.agent, agentInbox(hub.nodeId));
   for (const subject of forbidden)
     await assert.rejects(rogue.request(subject, '', { timeout: 300 }), /503|TIMEOUT|PERMISSIONS/, subject);
   assert.deepEqual(heard, []);
+  assert.equal(spoken.join(), '');
+  const own = `${controlInboxFor(hub.nodeId, worker.nodeId)}.x`;
+  rogue.publish(own);
+  await eventually('its own words are heard', () => Promise.resolve(spoken.includes(own) ? true : undefined));
 
   const eavesdropped: string[] = [];
   for (const subject of [
@@ -224,6 +99,7 @@ test('a worker reaches control under its own name and nothing else, on its serve
     agentSubject(other.nodeId, '*'),
     `${agentInbox(other.nodeId)}.>`,
     `${controlInbox(hub.nodeId)}.>`,
+    `${storeInbox(hub.nodeId)}.>`,
     '$KV.>',
   ])
     rogue.subscribe(subject, {
@@ -252,7 +128,7 @@ async function makeRogueLeaf(t: TestContext, bare: Host, hub: Host, worker: Host
     paths: serverPaths(bare.directory),
     port: bare.port,
     config: JSON.stringify(config),
-    logger,
+    logger: quietLogger,
   });
   return enter(t, bare, clusterUsers.agent, agentInbox(worker.nodeId));
 }
@@ -284,19 +160,22 @@ test('nobody is a leaf without a certificate and key of the cluster, and nobody 
   const authority = await createAuthority(clusterId);
   const foreign = await createAuthority(clusterId);
   const hub = await makeHost(t, authority, 'aaaaaaaaaaaaaaaa', 'control');
-  const second = await makeHost(t, authority, 'dddddddddddddddd', 'control');
+  // It listens for this one, which never comes.
+  const absent = await makeHost(t, authority, 'ffffffffffffffff', 'control');
+  const guesser = await makeHost(t, authority, 'dddddddddddddddd', 'control');
   const stranger = await makeHost(t, foreign, 'bbbbbbbbbbbbbbbb', 'worker');
   const unknown = await makeHost(t, authority, 'eeeeeeeeeeeeeeee', 'worker');
-  await start(hub, viewOf([hub, second, stranger]));
+  await start(hub, viewOf([hub, absent, stranger]));
   await start(stranger, viewOf([hub, stranger]));
   await start(unknown, viewOf([hub, unknown]));
-  await start(second, viewOf([hub, second]), { routeSecret: 'guessed' });
+  await start(guesser, viewOf([hub, guesser]), { routeSecret: 'guessed' });
   const sys = await enter(t, hub, clusterUsers.sys);
-  await sleep(2_500);
-  const leaves = await sys.request('$SYS.REQ.SERVER.PING.LEAFZ', '', { timeout: 500 });
-  assert.deepEqual(leaves.json<LeafListing>().data.leafs ?? [], []);
-  const routes = await sys.request('$SYS.REQ.SERVER.PING.ROUTEZ', '', { timeout: 500 });
-  assert.equal(routes.json<{ data: { num_routes: number } }>().data.num_routes, 0);
+  for (const end = performance.now() + 2_500; performance.now() < end; await sleep(100)) {
+    const leaves = await sys.request('$SYS.REQ.SERVER.PING.LEAFZ', '', { timeout: 500 });
+    assert.deepEqual(leaves.json<LeafListing>().data.leafs ?? [], []);
+    const routes = await sys.request('$SYS.REQ.SERVER.PING.ROUTEZ', '', { timeout: 500 });
+    assert.equal(routes.json<{ data: { num_routes: number } }>().data.num_routes, 0);
+  }
 });
 
 test('three control nodes form one store with three copies, and a worker changes over when its hub is lost', async (t) => {
@@ -311,14 +190,22 @@ test('three control nodes form one store with three copies, and a worker changes
   await Promise.all([...hosts, worker].map((host) => start(host, view)));
   const [first, second] = hosts;
   assert.ok(first !== undefined && second !== undefined);
-  const writer = await enter(t, first, clusterUsers.control, controlInbox(first.nodeId));
+  const writer = await enter(t, first, clusterUsers.control, storeInbox(first.nodeId));
   const kv = await eventually('the store is made', () =>
     writer.jetstream().views.kv('gantry-1', { replicas: 3 }),
   );
   await kv.put('meta', 'x');
+  const neighbours: string[] = [];
+  const neighbour = await enter(t, second, 'spawner');
+  neighbour.subscribe('$SRV.>', { callback: (_e, m) => neighbours.push(m.subject) });
+  await neighbour.flush();
+  const api = await enter(t, first, 'api');
+  await assert.rejects(api.request('$SRV.PING', '', { timeout: 500 }), /503/);
+  assert.deepEqual(neighbours, []);
+
   const agent = await enter(t, worker, clusterUsers.agent, agentInbox(worker.nodeId));
   for (const host of hosts) {
-    const leader = await enter(t, host, clusterUsers.control, controlInbox(host.nodeId));
+    const leader = await enter(t, host, clusterUsers.control, storeInbox(host.nodeId));
     leader.subscribe(controlSubject('*', '*'), {
       queue: 'test',
       callback: (_e, m) => m.respond(host.nodeId),
@@ -331,26 +218,73 @@ test('three control nodes form one store with three copies, and a worker changes
   await eventually('the worker reaches another', async () =>
     (await ask()) === first.nodeId ? undefined : true,
   );
-  const reader = await enter(t, second, clusterUsers.control, controlInbox(second.nodeId));
+  const reader = await enter(t, second, clusterUsers.control, storeInbox(second.nodeId));
   const value = await eventually('the store is there with two of three', async () =>
     (await (await reader.jetstream().views.kv('gantry-1', { bindOnly: true })).get('meta'))?.string(),
   );
   assert.equal(value, 'x');
 });
 
-test('a new member is let in without anybody losing a connection', async (t) => {
+test('members come and go without anybody else losing a connection or the store, and who goes is cut off at once', async (t) => {
   const authority = await createAuthority(clusterId);
   const hub = await makeHost(t, authority, 'aaaaaaaaaaaaaaaa', 'control');
   const worker = await makeHost(t, authority, 'bbbbbbbbbbbbbbbb', 'worker');
+  const other = await makeHost(t, authority, 'cccccccccccccccc', 'worker');
   await start(hub, viewOf([hub]));
   const pid = hub.supervisor?.pid;
-  const view = viewOf([hub, worker]);
+  const leader = await enter(t, hub, clusterUsers.control, storeInbox(hub.nodeId));
+  let lost = 0;
+  void (async () => {
+    for await (const { type } of leader.status()) if (type === 'disconnect') lost += 1;
+  })();
+  const kv = await leader.jetstream().views.kv('gantry-1');
+  await kv.put('meta', 'x');
+  const view = viewOf([hub, worker, other]);
   await hub.supervisor?.reconfigure(render(hub, view));
   await start(worker, view);
-  const sys = await enter(t, hub, clusterUsers.sys);
-  await eventually('the worker is connected', async () => {
-    const answer = await sys.request('$SYS.REQ.SERVER.PING.LEAFZ', '', { timeout: 500 });
-    return (answer.json<LeafListing>().data.leafs ?? []).length === 1 ? true : undefined;
-  });
+  await start(other, view);
+  leader.subscribe(controlSubject('*', '*'), { callback: (_e, m) => m.respond('yes') });
+  const asks = async (host: Host): Promise<() => Promise<string>> => {
+    const agent = await enter(t, host, clusterUsers.agent, agentInbox(host.nodeId));
+    const subject = controlSubject(host.nodeId, 'RenewLease');
+    return async () => (await agent.request(subject, '', { timeout: 300 })).string();
+  };
+  const [ask, askOther] = [await asks(worker), await asks(other)];
+  await eventually('both are connected', async () => (await ask()) + (await askOther()));
+  await hub.supervisor?.reconfigure(render(hub, viewOf([hub, worker])));
+  // At once, not at its next lease; and it does not come back.
+  await assert.rejects(askOther());
+  await sleep(2_000);
+  await assert.rejects(askOther());
+  assert.equal(await ask(), 'yes');
   assert.equal(hub.supervisor?.pid, pid);
+  assert.equal((await kv.get('meta'))?.string(), 'x');
+  await kv.put('meta', 'y');
+  assert.equal(lost, 0);
+});
+
+test('a control node beside two others takes members in and drops them by a reload too', async (t) => {
+  const authority = await createAuthority(clusterId);
+  const hosts = await Promise.all(
+    ['aaaaaaaaaaaaaaaa', 'bbbbbbbbbbbbbbbb'].map((id) => makeHost(t, authority, id, 'control')),
+  );
+  const worker = await makeHost(t, authority, 'dddddddddddddddd', 'worker');
+  const [first, second] = hosts;
+  assert.ok(first !== undefined && second !== undefined);
+  await Promise.all(hosts.map((host) => start(host, viewOf(hosts))));
+  const pids = hosts.map((host) => host.supervisor?.pid);
+  const view = viewOf([...hosts, worker]);
+  for (const host of hosts) await host.supervisor?.reconfigure(render(host, view));
+  await start(worker, view);
+  const leader = await enter(t, second, clusterUsers.control, storeInbox(second.nodeId));
+  leader.subscribe(controlSubject('*', '*'), { callback: (_e, m) => m.respond('yes') });
+  const agent = await enter(t, worker, clusterUsers.agent, agentInbox(worker.nodeId));
+  const subject = controlSubject(worker.nodeId, 'RenewLease');
+  await eventually('the worker is heard', async () =>
+    (await agent.request(subject, '', { timeout: 300 })).string(),
+  );
+  assert.deepEqual(
+    hosts.map((host) => host.supervisor?.pid),
+    pids,
+  );
 });

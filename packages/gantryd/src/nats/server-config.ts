@@ -14,6 +14,8 @@ export interface ServerPaths {
   readonly config: string;
   readonly pidFile: string;
   readonly log: string;
+  /** There while a server has not been told yet of what stands in the configuration. */
+  readonly reloading: string;
 }
 
 export function serverPaths(runDirectory: string): ServerPaths {
@@ -23,6 +25,7 @@ export function serverPaths(runDirectory: string): ServerPaths {
     config: join(directory, 'nats.conf'),
     pidFile: join(directory, 'nats.pid'),
     log: join(directory, 'nats.log'),
+    reloading: join(directory, 'reloading'),
   };
 }
 
@@ -41,6 +44,8 @@ export interface MemberInput {
   readonly agentKey: string;
   readonly controlKey: string;
   readonly sysKey: string;
+  /** Changes with the node's certificate: a server does not look at its file again. */
+  readonly certificateId: string;
 }
 
 export interface ServerConfigInput {
@@ -54,7 +59,7 @@ export interface ServerConfigInput {
 }
 
 /** Parts of the configuration that a running server does not take anew: a change of one replaces the server. */
-const fixedParts = ['listen', 'server_name', 'leafnodes', 'cluster', 'jetstream'] as const;
+const fixedParts = ['listen', 'server_name', 'server_tags', 'leafnodes', 'cluster', 'jetstream'] as const;
 
 interface User {
   readonly nkey: string | undefined;
@@ -87,7 +92,8 @@ export function renderServerConfig({ nodeId, port, paths, publicKeys, member }: 
     lame_duck_duration: '30s',
     ...(member === undefined ? {} : memberParts(nodeId, member)),
     accounts: {
-      NODE: { users },
+      // Named after the node: routes would carry what is published in an account of the same name on another server.
+      [`NODE-${nodeId}`]: { users },
       CLUSTER: member === undefined ? { users: [] } : clusterAccount(nodeId, member),
       SYS: member?.membership.role === 'control' ? { users: [{ nkey: member.sysKey }] } : {},
     },
@@ -109,6 +115,15 @@ export function identityOf(config: string): string | undefined {
   }
 }
 
+/** Public keys of those whom a control node's server lets in as its leaves; empty elsewhere. */
+export function leafKeysOf(config: string): ReadonlySet<string> {
+  const { leafnodes, accounts } = JSON.parse(config) as {
+    readonly leafnodes?: { readonly listen?: string };
+    readonly accounts: { readonly CLUSTER: { readonly users: readonly { readonly nkey: string }[] } };
+  };
+  return new Set(leafnodes?.listen === undefined ? [] : accounts.CLUSTER.users.map(({ nkey }) => nkey));
+}
+
 const userOf = (nkey: string | undefined, { publish, subscribe }: Permissions): User => ({
   nkey,
   permissions: { publish: { allow: publish }, subscribe: { allow: subscribe } },
@@ -126,15 +141,17 @@ function memberParts(nodeId: string, member: MemberInput): object {
     timeout: 5,
   };
   const controls = controlMembers(view);
+  const server_tags = [`certificate:${member.certificateId}`];
   if (membership.role === 'worker') {
     const urls = controls.map((one) => `tls://${hostOf(one.address)}:${one.leafPort}`);
     const remote = { urls, account: 'CLUSTER', nkey: member.agentSeed, tls };
-    return urls.length === 0 ? {} : { leafnodes: { remotes: [remote] } };
+    return urls.length === 0 ? {} : { server_tags, leafnodes: { remotes: [remote] } };
   }
   const others = controls.filter((one) => one.nodeId !== nodeId);
   const address = hostOf(membership.address);
   const verified = { ...tls, verify: true };
   return {
+    server_tags,
     leafnodes: { listen: `${address}:${membership.leafPort}`, tls: verified },
     jetstream: {
       store_dir: member.storeDirectory,
@@ -155,6 +172,8 @@ function memberParts(nodeId: string, member: MemberInput): object {
               (one) => `nats-route://route:${member.routeSecret}@${hostOf(one.address)}:${one.routePort}`,
             ),
             tls: verified,
+            // Clients are this node's own services: they have no business at another's server.
+            no_advertise: true,
           },
         }),
   };

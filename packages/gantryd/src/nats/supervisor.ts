@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GantryError } from '@gantry/protocol';
@@ -7,7 +7,8 @@ import type { Logger } from 'pino';
 import { isAlive, signalProcess, waitUntilGone, type ProcessIdentity } from '../process-identity.js';
 import { readIfPresent, replaceFile } from '../state-file.js';
 import { findServer } from './find-server.js';
-import { identityOf, type ServerPaths } from './server-config.js';
+import { reloadAndCutLeaves } from './leaf-cut.js';
+import { identityOf, leafKeysOf, type ServerPaths } from './server-config.js';
 
 /** How often an adopted server, whose exit is not reported to us, is looked at. */
 const watchIntervalMs = 250;
@@ -22,6 +23,8 @@ export interface SupervisorOptions {
   readonly port: number;
   /** Content that the configuration file must have at first. */
   readonly config: string;
+  /** Of a user of SYS, where the configuration has one: to cut off leaves that are let in no more. */
+  readonly sysKeySeed?: string;
   readonly logger: Logger;
   /** Called with every start after the first. */
   readonly onRestart?: () => void;
@@ -78,22 +81,53 @@ export class NatsSupervisor {
 
   async #apply(config: string): Promise<void> {
     const { paths, logger } = this.#options;
-    if (config === this.#config || this.#stopping.signal.aborted) return;
-    const replace = identityOf(config) !== identityOf(this.#config);
+    const previous = this.#config;
+    if (config === previous || this.#stopping.signal.aborted) return;
     this.#config = config;
     const server = findServer(paths.config);
     // Between two servers: the watch starts the next one from the new configuration.
     if (server === undefined) return;
-    if (!replace) {
-      replaceFile(paths.config, config);
-      signalProcess(server, 'SIGHUP');
-      logger.info({ pid: server.pid }, 'nats-server told of a new configuration');
-      return;
-    }
+    if (identityOf(config) === identityOf(previous) && (await this.#reload(server, previous))) return;
     logger.info({ pid: server.pid }, 'nats-server is replaced for a new configuration');
     await endServer(server);
-    await this.#launch();
-    this.#options.onRestart?.();
+    try {
+      await this.#launch();
+    } catch (error) {
+      // A bus that was good is better than none.
+      this.#config = previous;
+      await this.#launch().catch((again: unknown) =>
+        logger.error({ err: again }, 'nats-server could not be started again'),
+      );
+      throw error;
+    } finally {
+      this.#options.onRestart?.();
+    }
+  }
+
+  /** False when the server does not take the configuration: only another server will. */
+  async #reload(server: ProcessIdentity, previous: string): Promise<boolean> {
+    const { paths, port, sysKeySeed, logger } = this.#options;
+    const config = this.#config;
+    const reload = (): void => {
+      signalProcess(server, 'SIGHUP');
+    };
+    // Found by the next gantryd if this one is killed before the server has been told.
+    replaceFile(paths.reloading, '');
+    replaceFile(paths.config, config);
+    const letIn = leafKeysOf(config);
+    if ([...leafKeysOf(previous)].every((key) => letIn.has(key))) reload();
+    else {
+      try {
+        const cut = await reloadAndCutLeaves({ port, sysKeySeed: sysKeySeed ?? '', letIn, reload });
+        logger.info({ leaves: cut }, 'leaf connections cut that are let in no more');
+      } catch (error) {
+        logger.error({ err: error }, 'nats-server could not be told to cut off a leaf');
+        return false;
+      }
+    }
+    rmSync(paths.reloading);
+    logger.info({ pid: server.pid }, 'nats-server told of a new configuration');
+    return true;
   }
 
   /** Process number of the server now; undefined between two of them. */
@@ -122,17 +156,11 @@ export class NatsSupervisor {
     const found = findServer(paths.config);
     if (found === undefined) return false;
     const previous = readIfPresent(paths.config);
-    if (previous === config && (await listens(port, 2_000))) {
-      logger.info({ pid: found.pid }, 'nats-server adopted');
-      this.#server = found;
-      return true;
-    }
-    if (previous !== undefined && identityOf(previous) === identityOf(config)) {
+    const whole = previous !== undefined && !existsSync(paths.reloading);
+    if (whole && identityOf(previous) === identityOf(config) && (await listens(port, 2_000))) {
       // Another release of Gantry may grant other permissions: the server takes them without dropping a connection.
-      replaceFile(paths.config, config);
-      signalProcess(found, 'SIGHUP');
-      if (await listens(port, 2_000)) {
-        logger.info({ pid: found.pid }, 'nats-server adopted with new permissions');
+      if (previous === config || (await this.#reload(found, previous))) {
+        logger.info({ pid: found.pid, changed: previous !== config }, 'nats-server adopted');
         this.#server = found;
         return true;
       }
@@ -146,6 +174,7 @@ export class NatsSupervisor {
     const { paths, port, logger } = this.#options;
     const config = this.#config;
     if (readIfPresent(paths.config) !== config) replaceFile(paths.config, config);
+    rmSync(paths.reloading, { force: true });
     if (await listens(port, 0)) throw portTaken(port);
     const child = spawn('nats-server', ['-c', paths.config], {
       detached: true,
