@@ -24,7 +24,7 @@ ones by the specification's rules of merging; a relative path is meant from the 
 forms in braces take their values from the shell, then from \`.env\` beside the first file. A \`\${...}\` without a value and
 without a default becomes an empty text, with a warning.
 
-A file may be 1 MiB, and 100,000 values with its aliases written out.
+A file may be 512 KiB, and 100,000 values with its aliases written out.
 
 In a path, \`*\` is a name of your own and \`[]\` an item of a list.
 

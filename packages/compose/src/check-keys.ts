@@ -36,8 +36,7 @@ export function checkKeys(root: Mapping, findings: Findings): void {
       const path = key === '' ? name : `${key}.${name}`;
       if (any === undefined && name.startsWith('x-')) continue;
       const below = branch.children.get(name) ?? any;
-      if (below === undefined)
-        findings.problem(place, path, `unknown key${suggest(name, [...branch.children.keys()])}`);
+      if (below === undefined) findings.problem(place, path, `unknown key${suggest(name, branch.children)}`);
       else if (judge(below, path, value, place)) walk(value, below, path);
     }
   };
@@ -53,9 +52,11 @@ export function checkKeys(root: Mapping, findings: Findings): void {
 }
 
 /** " (did you mean build?)", or nothing when no known word is near. */
-export function suggest(word: string, known: readonly string[]): string {
-  const near = known
-    .filter((candidate) => /^[a-z]/.test(candidate))
+export function suggest(word: string, known: ReadonlySet<string> | ReadonlyMap<string, unknown>): string {
+  // Of names that a file brings there may be thousands: looking for each in all of them takes minutes.
+  if (known.size > 200) return '';
+  const near = [...known.keys()]
+    .filter((candidate) => /^[A-Za-z]/.test(candidate) && candidate.length > 2)
     .map((candidate) => ({ candidate, distance: editDistance(word, candidate) }))
     .filter(({ candidate, distance }) => distance <= Math.max(1, Math.floor(candidate.length / 3)))
     .sort((a, b) => a.distance - b.distance)[0];

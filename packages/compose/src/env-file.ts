@@ -25,9 +25,9 @@ export function parseEnvFile(text: string, lookup: Lookup, raw = false): EnvFile
     const number = index + 1;
     const wrong = (message: string): EnvFile => ({ ok: false, line: number, message });
     if (/^\s*(?:#|$)/.test(line)) continue;
-    const match = /^\s*(?:export\s+)?([^\s=:#]+)\s*(?:[=](.*))?$/.exec(line);
+    const match = /^\s*(?:export\s+)?([A-Za-z0-9_.-]+)\s*(?:=(.*))?$/.exec(line);
     const name = match?.[1];
-    if (match === null || name === undefined) return wrong(`is not of the form NAME=VALUE`);
+    if (match === null || name === undefined) return wrong('is not of the form NAME=VALUE');
     if (match[2] === undefined) {
       values.set(name, undefined);
       continue;

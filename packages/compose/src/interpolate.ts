@@ -114,7 +114,7 @@ export function interpolateTree(root: Mapping, lookup: Lookup, findings: Finding
           findings.warn(tree.place, key, `variable ${name} is not set: an empty text stands for it`),
         );
         if (done.ok) return scalar(done.text, true, tree.place);
-        findings.problem(tree.place, key, done.message);
+        findings.unreadable(tree.place, key, done.message);
         return tree;
       }
       case 'sequence':

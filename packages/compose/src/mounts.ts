@@ -61,9 +61,7 @@ function readShort(item: Field, context: StackContext): Mount | undefined {
   if (propagation !== undefined) return refuse('which asks a propagation of a volume; only binds have one');
   const name = findVolume(source, context);
   return name === undefined
-    ? refuse(
-        `whose volume ${source} is not named under volumes${suggest(source, [...context.volumes.keys()])}`,
-      )
+    ? refuse(`whose volume ${source} is not named under volumes${suggest(source, context.volumes)}`)
     : present({ type: 'volume', source: name, ...common });
 }
 
@@ -100,7 +98,7 @@ function readLong(item: Field, context: StackContext): Mount | undefined {
   const name = findVolume(source, context);
   return name === undefined
     ? sourceField.refuse(
-        `is ${JSON.stringify(source)}, which is not named under volumes${suggest(source, [...context.volumes.keys()])}`,
+        `is ${JSON.stringify(source)}, which is not named under volumes${suggest(source, context.volumes)}`,
       )
     : present({ type, source: name, target, readOnly });
 }

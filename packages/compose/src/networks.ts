@@ -28,7 +28,7 @@ export function readNetworking(service: Field, context: StackContext): Networkin
 function readMemberships(networks: Field, context: StackContext): readonly string[] {
   const known = (name: string, field: Field, key: boolean): void => {
     if (context.networks.has(name)) return;
-    const message = `names network ${JSON.stringify(name)}, which is not under networks${suggest(name, [...context.networks])}`;
+    const message = `names network ${JSON.stringify(name)}, which is not under networks${suggest(name, context.networks)}`;
     if (key) field.refuseKey(message);
     else field.refuse(message);
   };

@@ -15,13 +15,12 @@ const maximumPorts = 1_000;
 
 /** `ports` in both syntaxes. */
 export function readPorts(field: Field): readonly Port[] {
-  const ports = field.items().flatMap((item) => {
+  const ports: { readonly port: Port; readonly item: Field }[] = [];
+  for (const item of field.items()) {
     const read = item.isMapping ? readLong(item) : readShort(item);
-    return read.map((port) => ({ port, item }));
-  });
-  if (ports.length > maximumPorts) {
-    field.refuseKey(`names ${ports.length} ports; at most ${maximumPorts} are published`);
-    return [];
+    ports.push(...read.map((port) => ({ port, item })));
+    if (ports.length > maximumPorts)
+      return field.refuseKey(`names more than ${maximumPorts.toLocaleString('en')} ports`) ?? [];
   }
   const taken = new Map<string, Field>();
   for (const { port, item } of ports) {

@@ -13,19 +13,35 @@ export interface Problem extends Place {
   readonly message: string;
 }
 
+/** A message that begins so is a sentence about its key. */
+const predicate = /^(?:is|has|needs|names|does|stands|publishes|mounts|says|can|begins|ends|orders) /;
+
 /** "compose.yaml:12:5: services.web.buid: unknown key (did you mean build?)". */
 export function describeProblem({ file, line, column, key, message }: Problem): string {
-  const joint = key === '' ? '' : /^(is|has|needs|names) /.test(message) ? `${key} ` : `${key}: `;
+  const joint = key === '' ? '' : predicate.test(message) ? `${key} ` : `${key}: `;
   return `${file}:${line}:${column}: ${joint}${message}`;
 }
 
 /** More are of use to nobody; a hostile file could have a hundred thousand. */
 const maximumKept = 200;
 
+/** A value that is quoted may be as long as the file. */
+const shorten = (text: string, most: number): string =>
+  text.length > most ? `${text.slice(0, most / 2)} ... ${text.slice(-most / 2)}` : text;
+
+const found = ({ file, line, column }: Place, key: string, message: string): Problem => ({
+  file,
+  line,
+  column,
+  key: shorten(key, 200),
+  message: shorten(message, 500),
+});
+
 /** What reading finds, collected so that everything is told at once. */
 export class Findings {
   readonly #problems = new Map<string, Problem>();
   readonly #warnings = new Map<string, Problem>();
+  readonly #unreadable = new Set<string>();
   readonly #order: ReadonlyMap<string, number>;
   #left = 0;
 
@@ -39,17 +55,24 @@ export class Findings {
   }
 
   /** Says what is wrong; answers undefined so that a reader can return it in place of its value. */
-  problem({ file, line, column }: Place, key: string, message: string): undefined {
+  problem(place: Place, key: string, message: string): undefined {
+    if (this.#unreadable.has(describeProblem({ ...place, key, message: '' }))) return;
     if (this.#problems.size >= maximumKept) this.#left += 1;
     else {
-      const found = { file, line, column, key, message };
-      this.#problems.set(describeProblem(found), found);
+      const problem = found(place, key, message);
+      this.#problems.set(describeProblem(problem), problem);
     }
   }
 
-  warn({ file, line, column }: Place, key: string, message: string): void {
-    const found = { file, line, column, key, message };
-    if (this.#warnings.size < maximumKept) this.#warnings.set(describeProblem(found), found);
+  /** The same, of a value that nobody can judge further: what else is said of it is left out. */
+  unreadable(place: Place, key: string, message: string): undefined {
+    this.problem(place, key, message);
+    this.#unreadable.add(describeProblem({ ...place, key, message: '' }));
+  }
+
+  warn(place: Place, key: string, message: string): void {
+    const warning = found(place, key, message);
+    if (this.#warnings.size < maximumKept) this.#warnings.set(describeProblem(warning), warning);
   }
 
   /** A warning of which the first place is enough, whatever the key. */
@@ -69,9 +92,9 @@ export class Findings {
     return this.#sorted(this.#warnings);
   }
 
-  #sorted(found: ReadonlyMap<string, Problem>): Problem[] {
+  #sorted(all: ReadonlyMap<string, Problem>): Problem[] {
     const rank = ({ file }: Problem): number => this.#order.get(file) ?? this.#order.size;
-    return [...found.values()].sort(
+    return [...all.values()].sort(
       (a, b) => rank(a) - rank(b) || a.line - b.line || a.column - b.column || (a.key < b.key ? -1 : 1),
     );
   }

@@ -136,11 +136,11 @@ function readName(field: Field | undefined, projectName: string, place: Place, f
   const own = field?.string();
   const name = projectName === '' ? (own ?? '') : projectName;
   if (stackName.test(name)) return name;
-  const message = `${JSON.stringify(name)} is no name for a stack: lower-case letters, digits, - and _, at most 63, first a letter or digit`;
+  const message = `${JSON.stringify(name)}, no name for a stack: lower-case letters, digits, - and _, at most 63, first a letter or digit`;
   if (projectName === '' && field !== undefined) field.refuse(`is ${message}`);
   else if (projectName === '')
     findings.problem(place, '', 'neither the command nor the file names the stack');
-  else findings.problem(place, '', message);
+  else findings.problem(place, '', `the stack's name is ${message}`);
   return name;
 }
 
@@ -166,21 +166,19 @@ function readService(name: string, field: Field, context: StackContext): Init<co
 
 function checkDependencies(service: string, field: Field | undefined, { services }: StackContext): void {
   if (field === undefined) return;
-  const check = (name: string, place: Field): void => {
-    if (name === service) place.refuse('names its own service');
+  const check = (name: string, refuse: (message: string) => void): void => {
+    if (name === service) refuse('names its own service');
     else if (!services.has(name))
-      place.refuse(
-        `names service ${JSON.stringify(name)}, which is not in the file${suggest(name, [...services])}`,
-      );
+      refuse(`names service ${JSON.stringify(name)}, which is not in the file${suggest(name, services)}`);
   };
   if (field.isSequence)
     for (const item of field.items()) {
       const name = item.string();
-      if (name !== undefined) check(name, item);
+      if (name !== undefined) check(name, (message) => item.refuse(message));
     }
   else
     for (const [name, dependency] of field.entries('a list or a map')) {
-      check(name, dependency);
+      check(name, (message) => dependency.refuseKey(message));
       if (dependency.isNull) continue;
       dependency.entries();
       dependency.get('required')?.boolean();

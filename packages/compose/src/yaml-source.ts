@@ -2,11 +2,12 @@ import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument, type YAMLM
 import type { Findings, Place } from './problems.js';
 import { isNull, mapping, scalar, sequence, type Entry, type Mapping, type Tree } from './tree.js';
 
-/** A compose file is some kilobytes; one of megabytes is a mistake or an attack. */
-const maximumBytes = 1024 * 1024;
+/** A compose file is some kilobytes; one of this size is a mistake or an attack, and does not fit into a message. */
+const maximumCharacters = 512 * 1024;
 /** Values, aliases written out. */
 const maximumValues = 100_000;
 const maximumDepth = 64;
+const tooDeep = 'the file is nested too deeply to be read';
 
 class Unreadable extends Error {
   readonly place: Place;
@@ -19,11 +20,11 @@ class Unreadable extends Error {
 /** Reads one file's YAML. Undefined, and at least one problem, when that cannot be done. */
 export function readYaml(file: string, text: string, findings: Findings): Mapping | undefined {
   const top: Place = { file, line: 1, column: 1 };
-  if (text.length > maximumBytes)
+  if (text.length > maximumCharacters)
     return findings.problem(
       top,
       '',
-      `is larger than 1 MiB (${Math.ceil(text.length / 1024 / 1024)} MiB): no compose file`,
+      `the file is larger than 512 KiB (${Math.ceil(text.length / 1024).toLocaleString('en')} KiB): no compose file is`,
     );
   try {
     checkDepth(file, text);
@@ -36,7 +37,7 @@ export function readYaml(file: string, text: string, findings: Findings): Mappin
   } catch (error) {
     if (error instanceof Unreadable) return findings.problem(error.place, '', error.message);
     // The parser recurses: what is nested too deeply for the check above ends here.
-    if (error instanceof RangeError) return findings.problem(top, '', 'is nested too deeply to be read');
+    if (error instanceof RangeError) return findings.problem(top, '', tooDeep);
     throw error;
   }
 }
@@ -50,7 +51,7 @@ function checkDepth(file: string, text: string): void {
     const dashes = /^[ ]*(?:[-?] +)+/.exec(content)?.[0].match(/[-?]/g)?.length ?? 0;
     const indent = /^ */.exec(content)?.[0].length ?? 0;
     if (opening > 2_000 || dashes > maximumDepth || indent > 2_000)
-      throw new Unreadable({ file, line, column: 1 }, 'is nested too deeply to be read');
+      throw new Unreadable({ file, line, column: 1 }, tooDeep);
   }
 }
 
@@ -62,6 +63,8 @@ class Builder {
   readonly #text: string;
   /** Trees of anchors met so far; undefined while the anchor's own value is being built. */
   readonly #anchors = new Map<string, Tree | undefined>();
+
+  #mergedKeys = 0;
 
   constructor(file: string, text: string, findings: Findings) {
     this.#file = file;
@@ -77,7 +80,7 @@ class Builder {
       uniqueKeys: false,
       prettyErrors: false,
       lineCounter: this.#lines,
-      logLevel: 'silent',
+      logLevel: 'error',
     });
     // What the parser says after its first error comes of that one.
     const [first] = document.errors;
@@ -89,12 +92,15 @@ class Builder {
       );
     if (document.contents === null) return scalar('', false, this.#placeAt(0));
     const tree = this.#build(document.contents, 0);
-    if (tree.size > maximumValues)
-      throw new Unreadable(
-        this.#placeAt(0),
-        `has aliases that expand to more than ${maximumValues.toLocaleString('en')} values`,
-      );
+    if (tree.size > maximumValues) throw this.#tooMany();
     return tree;
+  }
+
+  #tooMany(): Unreadable {
+    return new Unreadable(
+      this.#placeAt(0),
+      `the file has more than ${maximumValues.toLocaleString('en')} values, its aliases written out`,
+    );
   }
 
   #placeAt(offset: number): Place {
@@ -109,7 +115,7 @@ class Builder {
 
   #build(node: unknown, depth: number): Tree {
     const place = this.#placeOf(node);
-    if (depth > maximumDepth) throw new Unreadable(place, 'is nested too deeply to be read');
+    if (depth > maximumDepth) throw new Unreadable(place, tooDeep);
     if (isAlias(node)) {
       if (!this.#anchors.has(node.source))
         throw new Unreadable(place, `alias *${node.source} has no anchor before it`);
@@ -175,8 +181,11 @@ class Builder {
         );
     }
     // Own keys stand above merged ones, earlier merged maps above later ones, wherever << is written.
-    for (const { entries: others } of merged)
+    for (const { entries: others } of merged) {
+      this.#mergedKeys += others.size;
+      if (this.#mergedKeys > maximumValues) throw this.#tooMany();
       for (const [key, entry] of others) if (!entries.has(key)) entries.set(key, entry);
+    }
     return mapping(entries, place);
   }
 
@@ -192,8 +201,9 @@ class Builder {
 
 const sentences: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: 'a tab indents this line; YAML takes spaces only',
+  RESOURCE_EXHAUSTION: tooDeep,
   MULTIPLE_DOCS: 'a second document begins here; a compose file has one',
 };
 
 const plain = (message: string): string =>
-  message.replace(/\.?$/, '').replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase());
+  message.replace(/\.?$/, '').replace(/^[A-Z](?=[a-z ])/, (letter) => letter.toLowerCase());
