@@ -75,7 +75,7 @@ function wayToControl(place: RelayPlace | undefined, operation: string): Caller 
       'failed_precondition',
       operation,
       '',
-      `this node is a worker: ask a control node (${place.controlAddresses.join(', ') || 'none is known'})`,
+      `this node is a worker; ask a control node (${place.controlAddresses.join(', ') || 'none is known'})`,
     );
   return place.bus ?? noLeader(operation);
 }
