@@ -1,7 +1,7 @@
 import type { control } from '@gantry/protocol';
 import { refusalOfNode } from './filters.js';
 import { hasEnded, isLive, isRunning, isWanted, stateOf, type NodeView } from './placement.js';
-import { isCurrent, rollOut, type Place } from './rollout.js';
+import { isCurrent, isFulfilled, rollOut, type Place } from './rollout.js';
 import { schedule } from './scheduler.js';
 import type { Step } from './steps.js';
 import { TaskTable } from './task-table.js';
@@ -315,15 +315,6 @@ const isGivingWay = (service: control.Service, task: control.Task): boolean =>
 
 const isFailure = (task: control.Task): boolean =>
   stateOf(task) === 'TASK_STATE_FAILED' || stateOf(task) === 'TASK_STATE_REJECTED';
-
-/** It ended as its restart policy allows: nothing takes its place. */
-function isFulfilled(task: control.Task, spec: control.ServiceSpec): boolean {
-  const policy = spec.container?.restartPolicy?.name ?? '';
-  if (policy === 'always' || policy === 'unless-stopped') return false;
-  if (stateOf(task) === 'TASK_STATE_COMPLETE') return true;
-  // Without an exit code it was not the process that ended it.
-  return stateOf(task) === 'TASK_STATE_FAILED' && task.status?.exitCode !== undefined;
-}
 
 /** A node that only restarts keeps its place in a global service. */
 function isEligible(node: NodeView, spec: control.ServiceSpec): boolean {

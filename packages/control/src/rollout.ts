@@ -66,7 +66,11 @@ export function rollOut({ service, places, nowMs, runningSince, mayDouble }: Rol
   if (begun !== service) steps.push({ type: 'update-service', service: begun });
 
   const current = places.flatMap(({ tasks }) => tasks.filter((task) => isCurrent(service, task)));
-  const failed = current.filter((task) => hasFailed(task, runningSince(task.id), nowMs, monitorMs));
+  // Rolled back, the service has tasks of this version from before: how those fared is no news.
+  const startedUnixMs = begun.updateStatus?.startedUnixMs ?? 0;
+  const failed = current.filter(
+    (task) => task.createdUnixMs >= startedUnixMs && hasFailed(task, runningSince(task.id), nowMs, monitorMs),
+  );
   const wanted = Math.max(1, places.length);
   if (failed.length / wanted > maxFailureRatio && failureAction !== 'continue') {
     const reason = `${failed.length} of ${wanted} new tasks failed: ${failed.at(-1)?.status?.message ?? ''}`;
@@ -89,8 +93,12 @@ export function rollOut({ service, places, nowMs, runningSince, mayDouble }: Rol
       const since = runningSince(task.id);
       return isRunning(task) && since !== undefined && nowMs - since >= monitorMs;
     });
-    if (settled !== undefined) {
-      lastSettledMs = Math.max(lastSettledMs, (runningSince(settled.id) ?? 0) + monitorMs);
+    const hasDone = place.tasks.some(
+      (task) => isCurrent(service, task) && isWanted(task) && isFulfilled(task, service.spec),
+    );
+    if (settled !== undefined || hasDone) {
+      if (settled !== undefined)
+        lastSettledMs = Math.max(lastSettledMs, (runningSince(settled.id) ?? 0) + monitorMs);
       // Start-first: the new one stands, the old one may go.
       for (const task of old)
         steps.push({ type: 'set-desired', taskId: task.id, desired: 'DESIRED_STATE_SHUTDOWN' });
@@ -135,6 +143,15 @@ export function rollOut({ service, places, nowMs, runningSince, mayDouble }: Rol
   return { steps, doubled, wakeAtMs };
 }
 
+/** It ended as its restart policy allows: nothing takes its place. */
+export function isFulfilled(task: control.Task, spec: control.ServiceSpec | undefined): boolean {
+  const policy = spec?.container?.restartPolicy?.name ?? '';
+  if (policy === 'always' || policy === 'unless-stopped') return false;
+  if (stateOf(task) === 'TASK_STATE_COMPLETE') return true;
+  // Without an exit code it was not the process that ended it.
+  return stateOf(task) === 'TASK_STATE_FAILED' && task.status?.exitCode !== undefined;
+}
+
 /** A new task that ended, could not start, or needed a restart before it had proved itself. */
 function hasFailed(task: control.Task, since: number | undefined, nowMs: number, monitorMs: number): boolean {
   const state = stateOf(task);
@@ -150,7 +167,8 @@ function withStatus(
   message: string,
   nowMs: number,
 ): control.Service {
-  const startedUnixMs = state === 'updating' ? nowMs : (service.updateStatus?.startedUnixMs ?? nowMs);
+  const begins = state === 'updating' || state === 'rolling_back';
+  const startedUnixMs = begins ? nowMs : (service.updateStatus?.startedUnixMs ?? nowMs);
   const ended = state === 'completed' || state === 'paused' || state === 'rolled_back';
   return { ...service, updateStatus: { state, message, startedUnixMs, completedUnixMs: ended ? nowMs : 0 } };
 }
