@@ -67,10 +67,13 @@ export const hasConverged = ({
   updateStatus?.state !== 'updating' &&
   updateStatus?.state !== 'rolling_back';
 
+/** Stands in the status of a rollback that the user wanted: it is no failure. */
+export const rollbackAskedFor = 'asked for';
+
 /** Why a roll-out has come to an end that is not the wanted one; undefined while it may still. */
 export function failureOf({ name, updateStatus }: control.ServiceProgress): string | undefined {
   if (updateStatus?.state === 'paused') return `${name}: the update is paused: ${updateStatus.message}`;
-  if (updateStatus?.state === 'rolled_back')
+  if (updateStatus?.state === 'rolled_back' && updateStatus.message !== rollbackAskedFor)
     return `${name}: the update was rolled back: ${updateStatus.message}`;
   return undefined;
 }

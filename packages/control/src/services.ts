@@ -1,5 +1,6 @@
 import { GantryError, type control } from '@gantry/protocol';
 import { displayName } from './placement.js';
+import { rollbackAskedFor } from './progress.js';
 import { makeId, type Reign } from './reign.js';
 import { rolledBack } from './rollout.js';
 import type { Change } from './state.js';
@@ -124,7 +125,7 @@ export function updateService(
           reference,
           `service ${reference} has no earlier version to roll back to`,
         );
-      changed = rolledBack(service, 'asked for', nowMs);
+      changed = rolledBack(service, rollbackAskedFor, nowMs);
     }
     const wish: control.ServiceSpec = {
       ...(changed.spec ?? spec),

@@ -1,6 +1,6 @@
 import { agentSubject, type Bus } from '@gantry/bus';
 import { GantryError, asGantryError, node, type Init, type control } from '@gantry/protocol';
-import { displayName, taskName } from './placement.js';
+import { displayName, stateOf, taskName } from './placement.js';
 import type { ClusterState } from './state.js';
 
 /** Entries of one message: with lines of 16 KiB it stays under the bus' limit. */
@@ -54,7 +54,8 @@ export async function* readTaskLogs(
   };
   const look = (): void => {
     for (const task of tasksOf()) {
-      if (task.nodeId === '' || known.has(task.id)) continue;
+      // What control had stopped left no container, and so no output, on its node.
+      if (task.nodeId === '' || known.has(task.id) || stateOf(task) === 'TASK_STATE_SHUTDOWN') continue;
       known.add(task.id);
       waiting.push(task);
     }

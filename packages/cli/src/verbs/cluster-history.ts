@@ -44,9 +44,15 @@ async function watchEvents({ client }: Context, flags: EventFlags): Promise<void
   for await (const event of events) {
     if (!fits(event)) continue;
     if (template !== undefined) print(template(documentOf(event)));
-    else print(flags.format === 'json' ? JSON.stringify(documentOf(event)) : lineOf(event));
+    else print(flags.format === 'json' ? JSON.stringify(documentOf(event)) : lineOf(withoutEmpty(event)));
   }
 }
+
+/** A task has nothing to say most of the time. */
+const withoutEmpty = (event: common.NodeEvent): common.NodeEvent => ({
+  ...event,
+  attributes: event.attributes.filter(({ value }) => value !== ''),
+});
 
 interface AuditFlags {
   limit: string;
