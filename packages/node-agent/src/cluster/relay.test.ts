@@ -22,7 +22,7 @@ test('outside a cluster, and on a worker, control is not asked, and the refusal 
   };
   await assert.rejects(createRelay(() => worker).GetCluster(ask, callContext()), {
     code: 'failed_precondition',
-    message: 'this node is a worker: ask a control node (192.0.2.9:4330, [2001:db8::1]:4330)',
+    message: 'this node is a worker; ask a control node (192.0.2.9:4330, [2001:db8::1]:4330)',
   });
 });
 
