@@ -1,7 +1,6 @@
 import type { Init, cgroup, node } from '@gantry/protocol';
 import { present } from './context.js';
 import type { Field } from './field.js';
-import { ulimitNames } from './linux-names.js';
 import { parseCpus } from './values.js';
 
 const cpuPeriodUs = 100_000;
@@ -108,3 +107,10 @@ export function readUlimits(field: Field): readonly Init<node.UlimitSpec>[] {
     return [{ name, soft, hard }];
   });
 }
+
+/** RLIMIT_* of getrlimit(2). */
+const ulimitNames = new Set(
+  'as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack'.split(
+    ' ',
+  ),
+);

@@ -162,7 +162,8 @@ export class TestPrometheus {
         const found = targets.map(({ labels }) => labels['instance']).sort();
         const ill = targets.filter(({ health }) => health !== 'up');
         seen = ill.map(({ scrapeUrl, lastError }) => `${scrapeUrl}: ${lastError}`).join('\n');
-        if (found.join() !== wanted.join()) throw new Error(`the targets are ${found.join(', ')}`);
+        if (found.join() !== wanted.join())
+          throw new Error(`the targets are ${found.join(', ')}; prometheus says:\n${this.readLog()}`);
         if (ill.length > 0) throw new Error(seen);
         return true;
       },
