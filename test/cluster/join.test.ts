@@ -83,7 +83,7 @@ describe('joining', { skip: skipUnlessRoot }, () => {
 
   test('clocks an hour apart, another version and a node id that is taken are refused, each with its reason', async () => {
     const cases = [
-      [{ clockUnixMs: Date.now() - hour }, /clock.*(60 min|3600|1 h|an hour)/],
+      [{ clockUnixMs: Date.now() - hour }, /clock of node feedfeedfeedfeed is 3\d{3} s behind/],
       [{ clockUnixMs: Date.now() + hour }, /clock/],
       [{ version: '99.0.0' }, /version.*99\.0\.0/],
       [{ nodeId: cluster.nodeId(0) }, new RegExp(`${cluster.nodeId(0)}.*(taken|already)`)],
@@ -112,7 +112,7 @@ describe('joining', { skip: skipUnlessRoot }, () => {
   test('a worker refuses what only control nodes answer', async () => {
     const { code, stderr } = await cluster.gantry(['node', 'ls'], { on: 1 });
     assert.equal(code, 1);
-    assert.match(stderr, /worker; ask a control node/);
+    assert.match(stderr, /worker: ask a control node/);
   });
 
   test('a node that leaves is forgotten on both sides, and may join again', async () => {

@@ -71,6 +71,7 @@ async function connectPatiently(): Promise<NatsConnection> {
         servers: `127.0.0.1:${trial.port}`,
         user: 'all',
         pass: 'all',
+        inboxPrefix: trial.inbox,
         reconnect: false,
       });
     } catch (error) {
@@ -90,23 +91,33 @@ async function ask(connection: NatsConnection, subject: string): Promise<string>
   }
 }
 
-async function tryAll(connection: NatsConnection): Promise<LeafFindings> {
-  const received: Record<string, number> = {};
-  for (const subject of trial.subscribe) {
-    received[subject] = 0;
-    connection.subscribe(subject, {
+/**
+ * Two clients, one after the other: what one listens to is interest of the intruder's own server, and its requests would be
+ * "heard" by itself.
+ */
+async function tryAll(): Promise<LeafFindings> {
+  const mine = `${trial.inbox}.>`;
+  const received: Record<string, number> = Object.fromEntries(trial.subscribe.map((subject) => [subject, 0]));
+  const count = (subject: string): void => void (received[subject] = (received[subject] ?? 0) + 1);
+  const own = await connectPatiently();
+  own.subscribe(mine, { callback: () => count(mine) });
+  const listener = await connectPatiently();
+  for (const subject of trial.subscribe.filter((one) => one !== mine))
+    listener.subscribe(subject, {
       callback: (_error, message) => {
-        const isOurs = message.subject.startsWith(`${trial.inbox}.`);
-        if (!isOurs || subject === `${trial.inbox}.>`) received[subject] = (received[subject] ?? 0) + 1;
+        if (!message.subject.startsWith(`${trial.inbox}.`)) count(subject);
       },
     });
-  }
-  await connection.flush();
+  await listener.flush();
   // Leases are renewed every second: whoever can listen hears some.
   await sleep(3_000);
+  await listener.close();
+  const asking = await connectPatiently();
   const answers = await Promise.all(
-    trial.requests.map(async (subject) => [subject, await ask(connection, subject)] as const),
+    trial.requests.map(async (subject) => [subject, await ask(asking, subject)] as const),
   );
+  await asking.close();
+  await own.close();
   return { requests: Object.fromEntries(answers), received };
 }
 
@@ -114,11 +125,11 @@ const server = spawn('nats-server', ['-c', writeConfig(), '-l', join(trial.direc
   stdio: 'ignore',
 });
 try {
-  const connection = await connectPatiently();
+  const first = await connectPatiently();
   // Until the leaf connection stands there is nobody to hear anything.
   await sleep(1_000);
-  process.stdout.write(JSON.stringify(await tryAll(connection)));
-  await connection.close();
+  await first.close();
+  process.stdout.write(JSON.stringify(await tryAll()));
 } finally {
   const ended = once(server, 'exit');
   server.kill('SIGKILL');

@@ -94,7 +94,7 @@ describeOnCluster('the api from outside', ['worker'], (getCluster) => {
     assert.equal(own.code, 0, own.stderr);
     const cluster = await from(['node', 'ls'], { host: 1 });
     assert.equal(cluster.code, 1);
-    assert.match(cluster.stderr, /worker; ask a control node/);
+    assert.match(cluster.stderr, /worker: ask a control node/);
   });
 
   test('a context keeps address and token for the next commands', async () => {

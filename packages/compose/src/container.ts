@@ -5,6 +5,8 @@ import { readLabels, type Deploy } from './deploy.js';
 import { readEnvironment } from './environment.js';
 import type { Field } from './field.js';
 import { readHealthCheck, readLog } from './health-and-log.js';
+import { parseImage } from './image-name.js';
+import { isSignal, readCapability } from './linux-names.js';
 import { readMounts, resolvePath } from './mounts.js';
 import { readNetworking } from './networks.js';
 import { checkExpose, readPorts } from './ports.js';
@@ -49,8 +51,8 @@ export function readContainer(
     ports: ports === undefined ? [] : readPorts(ports),
     resources: readResources(service),
     readOnlyRootfs: flag('read_only'),
-    capabilitiesAdd: texts('cap_add'),
-    capabilitiesDrop: texts('cap_drop'),
+    capabilitiesAdd: readCapabilities(service.get('cap_add')),
+    capabilitiesDrop: readCapabilities(service.get('cap_drop')),
     privileged: flag('privileged'),
     securityOptions: service
       .get('security_opt')
@@ -84,13 +86,6 @@ export function readContainer(
 
 type Checked<T> = { ok: true; value: T } | { ok: false; why: string };
 
-/** Loose on purpose: image-store knows the grammar; this finds what can be none. */
-function parseImage(text: string): Checked<string> {
-  return /^[a-z0-9[][^\s]*$/i.test(text) && text.length <= 512
-    ? { ok: true, value: text }
-    : { ok: false, why: `is ${JSON.stringify(text)}, not the name of an image` };
-}
-
 function parseHostname(text: string): Checked<string> {
   return text.length <= 63 && /^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?$/.test(text)
     ? { ok: true, value: text }
@@ -103,9 +98,19 @@ const parseAddress = (text: string): Checked<string> =>
     : { ok: true, value: text };
 
 const parseSignal = (text: string): Checked<string> =>
-  /^(?:SIG)?[A-Z][A-Z0-9]{1,9}(?:[+-]\d{1,2})?$/i.test(text) || /^(?:[1-9]|[1-5]\d|6[0-4])$/.test(text)
+  isSignal(text)
     ? { ok: true, value: text }
     : { ok: false, why: `is ${JSON.stringify(text)}, not a signal (such as SIGTERM)` };
+
+function readCapabilities(field: Field | undefined): string[] {
+  return (field?.items() ?? []).flatMap((item) => {
+    const text = item.string();
+    if (text === undefined) return [];
+    return (
+      readCapability(text) ?? item.refuse(`is ${JSON.stringify(text)}, no capability that Linux has`) ?? []
+    );
+  });
+}
 
 /** null leaves the image's; an empty entrypoint clears it, and with it the image's command. */
 function readCommand(service: Field): {

@@ -30,7 +30,7 @@ const table: readonly (readonly [base: string, over: string, container: Init<nod
   ['environment: { A: 1 }', 'environment: [A=2]', { environment: ['A=2'] }],
   ['labels: [a=1]', 'labels: { b: 2 }', { labels: { a: '1', b: '2' } }],
   ['sysctls: [a.b=1]', 'sysctls: { a.b: 2 }', { sysctls: { 'a.b': '2' } }],
-  ['cap_add: [A, B]', 'cap_add: [B, C]', { capabilitiesAdd: ['A', 'B', 'C'] }],
+  ['cap_add: [BPF, CAP_KILL]', 'cap_add: [BPF, LEASE]', { capabilitiesAdd: ['BPF', 'KILL', 'LEASE'] }],
   ['dns: 1.1.1.1', 'dns: [2.2.2.2, 1.1.1.1]', { dnsServers: ['1.1.1.1', '2.2.2.2'] }],
   [
     'tmpfs: /a',

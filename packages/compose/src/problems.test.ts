@@ -61,6 +61,8 @@ const ofService: readonly (readonly [keys: string, ...problems: string[]])[] = [
     `4:31: .labels.gantry.task.id has label gantry.task.id; labels that begin with gantry. are Gantry's own`,
   ],
   ['tty: maybe', '4:10: .tty is "maybe", neither true nor false'],
+  ['cap_add: [NET_ADMN]', '4:15: .cap_add[0] is "NET_ADMN", no capability that Linux has'],
+  ['stop_signal: SIGFOO', '4:18: .stop_signal is "SIGFOO", not a signal (such as SIGTERM)'],
   ['cap_add: ALL', '4:14: .cap_add is not a list'],
   ['hostname: -x-', '4:15: .hostname is "-x-", not a host name'],
   ['stop_signal: 99', '4:18: .stop_signal is "99", not a signal (such as SIGTERM)'],

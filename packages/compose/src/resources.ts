@@ -1,6 +1,7 @@
 import type { Init, cgroup, node } from '@gantry/protocol';
 import { present } from './context.js';
 import type { Field } from './field.js';
+import { ulimitNames } from './linux-names.js';
 import { parseCpus } from './values.js';
 
 const cpuPeriodUs = 100_000;
@@ -107,10 +108,3 @@ export function readUlimits(field: Field): readonly Init<node.UlimitSpec>[] {
     return [{ name, soft, hard }];
   });
 }
-
-/** RLIMIT_* of getrlimit(2). */
-const ulimitNames = new Set(
-  'as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack'.split(
-    ' ',
-  ),
-);

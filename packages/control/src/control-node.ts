@@ -230,7 +230,7 @@ export class ControlNode {
       logger,
     });
     const viewOf = (id: string): control.ClusterView =>
-      viewFor(id, state.nodes.values(), state.apiTokens.values(), {
+      viewFor(id, generations.nodesFor(id), state.apiTokens.values(), {
         clusterId,
         revision: store.revision,
         ...generations.frameFor(id),
@@ -243,7 +243,6 @@ export class ControlNode {
       stateDirectory: config.state_dir,
       bus,
       viewOf,
-      generations,
     };
     const serving = [
       ...serveAll(this.#options, control.Control, controlHandlers(parts), reign.signal),
@@ -268,11 +267,18 @@ export class ControlNode {
     signal.addEventListener('abort', onStop, { once: true });
     const noting = setInterval(() => this.#note(clusterId, store.generation, store.revision), 1_000);
     void leading.then((reason) => reign.end(reason));
+    const grow = (): void => {
+      generations.growWhenDue().catch((error: unknown) => {
+        logger.warn({ reason: asGantryError(error, 'grow').message }, 'the store cannot be moved yet');
+      });
+    };
+    const stopGrowing = reign.onChange(grow);
     try {
-      await generations.growWhenDue();
+      grow();
       await reign.decide();
     } finally {
       clearInterval(noting);
+      stopGrowing();
       signal.removeEventListener('abort', onStop);
       reign.end('control begins again');
       this.#reign = undefined;

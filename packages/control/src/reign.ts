@@ -169,12 +169,18 @@ export class Reign implements Committer {
       try {
         wakeAtMs = await this.transact(() => this.#decision());
       } catch (error) {
-        if (this.#sealedBecause !== '') return;
+        // Agents are still told where the store goes; the reign ends when this node goes there itself.
+        if (this.#sealedBecause !== '') return this.#untilOver();
         // The failed write has ended the reign already; what else may throw is a defect, and must not lead on half-blind.
         this.end(asGantryError(error, 'decide').message);
         if (!(error instanceof GantryError)) this.#options.logger.error({ err: error }, 'deciding failed');
       }
     }
+  }
+
+  #untilOver(): Promise<void> {
+    if (this.signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => this.signal.addEventListener('abort', () => resolve(), { once: true }));
   }
 
   nodeViews(): NodeView[] {

@@ -1,7 +1,7 @@
 import type { Bus, CallContext, Handlers } from '@gantry/bus';
 import { asGantryError, type control } from '@gantry/protocol';
 import { createApiToken, listApiTokens, revokeApiToken } from './api-tokens.js';
-import { checkControlJoin, type Generations } from './generations.js';
+import { checkControlJoin } from './generations.js';
 import { joinNode } from './join.js';
 import { createJoinToken } from './join-tokens.js';
 import { describeNode, findNode, removalOf, removeNode, updateNode } from './nodes.js';
@@ -23,7 +23,6 @@ export interface ControlParts {
   /** In the account CLUSTER. */
   readonly bus: Bus;
   readonly viewOf: (nodeId: string) => control.ClusterView;
-  readonly generations: Generations;
 }
 
 /** The methods of the leader for those who administer the cluster. */
@@ -71,7 +70,6 @@ export function controlHandlers(parts: ControlParts): Handlers<typeof control.Co
         const answer = await joinNode(joining, request, parts.viewOf);
         reign.leases.grantAll([request.nodeId]);
         reign.events.publish('node', 'join', request.nodeId, { name: request.hostname });
-        await parts.generations.growWhenDue();
         return answer;
       }),
     ListNodes({ node, pageSize, pageToken }) {

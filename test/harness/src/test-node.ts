@@ -350,6 +350,8 @@ export class TestNode {
     rmSync(this.runDirectory, { recursive: true, force: true });
     for (const link of (await this.readState()).links) await this.network.run('ip', ['link', 'del', link]);
     await this.network.run('nft', ['flush', 'ruleset']);
+    // Of every interface, as it is after a boot.
+    await this.network.mustRun('sh', ['-c', 'echo 0 >/proc/sys/net/ipv4/conf/all/forwarding']);
   }
 
   async #killEverything(): Promise<void> {

@@ -136,3 +136,29 @@ test('a port taken by another program is refused by its number', async (t) => {
   t.after(() => squatter.close());
   await assert.rejects(NatsSupervisor.start(options), new RegExp(`port ${options.port} .* is taken`));
 });
+
+test('a configuration that no server comes up with leaves the node the bus it had', async (t) => {
+  const options = await prepare(t);
+  const supervisor = await NatsSupervisor.start(options);
+  t.after(() => supervisor.stop());
+  // 192.0.2.0/24 is nobody's: RFC 5737.
+  const bad = { ...(JSON.parse(options.config) as object), leafnodes: { listen: '192.0.2.7:4323' } };
+  await assert.rejects(supervisor.reconfigure(JSON.stringify(bad)), /ended at once/);
+  const connection = await connectAs(t, options, 'api');
+  await connection.flush();
+  const good = options.config.replace('"ping_max": 2', '"ping_max": 3');
+  const { pid } = supervisor;
+  await supervisor.reconfigure(good);
+  assert.equal(supervisor.pid, pid);
+});
+
+test('a server that may not have been told of its configuration is replaced', async (t) => {
+  const options = await prepare(t);
+  const first = await NatsSupervisor.start(options);
+  const { pid } = first;
+  // As a gantryd leaves it that is killed between the writing and the signal.
+  writeFileSync(options.paths.reloading, '');
+  const second = await NatsSupervisor.start(options);
+  t.after(() => Promise.all([first.stop(), second.stop()]));
+  assert.notEqual(second.pid, pid);
+});

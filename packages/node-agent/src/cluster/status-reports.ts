@@ -4,7 +4,7 @@ import type { Caller } from '../context.js';
 import { reasonOf } from '../refuse.js';
 
 /** What is on its way to something better is told a little later: mostly it is there by then. */
-const PASSING_MS = 20;
+const PASSING_MS = 150;
 const SOON_MS = 2;
 /** Keeps a message far below the largest. */
 const MOST_AT_ONCE = 200;
