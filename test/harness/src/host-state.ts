@@ -70,7 +70,8 @@ function readProcesses({ directories, cgroupRoot, network }: Territory): string[
         const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
         const isOurs =
           readlinkSync(`/proc/${pid}/ns/net`) === `net:[${networkInode}]` ||
-          directories.some((directory) => command.includes(directory)) ||
+          // With what follows: slot 1's directory begins like slot 10's.
+          directories.some((directory) => `${command} `.search(`${directory}[/ ]`) !== -1) ||
           readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(`/${cgroupRoot}/`);
         return isOurs && command !== '' ? [`${pid} ${command.slice(0, 160)}`] : [];
       } catch {
