@@ -22,7 +22,7 @@ export async function admit(bus: Bus, request: IncomingMessage): Promise<string>
     id: token.id,
     secret: token.secret,
   });
-  if (role === '') throw refused(path, 'this token is unknown, was revoked or has ended');
+  if (role === '') throw unknown(path, 'this token is unknown, was revoked or has ended');
   if (role !== 'admin' && !readingMethods.has(method))
     throw refused(path, `token ${name} may read only; ${method} ${path} needs a token of the role admin`);
   return `token ${name}`;
@@ -34,14 +34,21 @@ function bearerOf({ headers, url }: IncomingMessage): { readonly id: string; rea
   const { authorization = '' } = headers;
   const text = /^Bearer +(\S+)$/i.exec(authorization)?.[1];
   if (text === undefined)
-    throw refused(
+    throw unknown(
       url ?? '',
       'this door needs a token: set GANTRY_TOKEN, or send "Authorization: Bearer ga1..."',
     );
   const token = parseToken(text);
-  if (token?.kind !== 'ga1') throw refused(url ?? '', 'this is no api token: one begins with "ga1."');
+  if (token?.kind !== 'ga1') throw unknown(url ?? '', 'this is no api token: one begins with "ga1."');
   return token;
 }
 
+/** Who does not say who he is, in a way that holds, may come again with a token: HTTP's 401. */
+const authentication = 'authenticate';
+export const asksForToken = ({ code, operation }: GantryError): boolean =>
+  code === 'permission_denied' && operation === authentication;
+
+const unknown = (object: string, message: string): GantryError =>
+  new GantryError({ code: 'permission_denied', operation: authentication, object, message });
 const refused = (object: string, message: string): GantryError =>
   new GantryError({ code: 'permission_denied', operation: 'admit', object, message });

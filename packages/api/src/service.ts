@@ -3,7 +3,7 @@ import swagger from '@fastify/swagger';
 import { GantryError } from '@gantry/protocol';
 import { Ajv, type ValidateFunction } from 'ajv';
 import fastify, { type FastifyInstance } from 'fastify';
-import { admit } from './admission.js';
+import { admit, asksForToken } from './admission.js';
 import { describeRefusal, errorReply, statusOf, toGantryError } from './error-reply.js';
 import type { ApiMetrics } from './metrics.js';
 import type { ApiParts } from './parts.js';
@@ -130,6 +130,8 @@ function reportErrors(app: FastifyInstance, { logger }: ApiParts): void {
     const failure = toGantryError(error, route);
     if (failure.code === 'internal' || failure.code === 'data_loss')
       logger.error({ request: request.id, operation: failure.operation, err: failure }, 'request failed');
+    if (asksForToken(failure))
+      return reply.code(401).header('www-authenticate', 'Bearer realm="gantry"').send(errorReply(failure));
     return reply.code(statusOf(failure.code)).send(errorReply(failure));
   });
   app.setNotFoundHandler((request, reply) => {
