@@ -19,14 +19,16 @@ export const controlConfigSchema = {
   properties: {
     lease_ms: {
       type: 'integer',
-      minimum: 500,
+      // Agents renew every second.
+      minimum: 2500,
       maximum: 600_000,
       default: 3000,
       description: 'Milliseconds after which a node that is not heard of is lost.',
     },
     leader_lease_ms: {
       type: 'integer',
-      minimum: 1000,
+      // A leader stops by itself after three.
+      minimum: 4000,
       maximum: 600_000,
       default: 4000,
       description: 'Milliseconds without a sign of the leader after which another control node takes over.',

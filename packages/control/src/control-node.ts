@@ -5,7 +5,7 @@ import { GantryError, asGantryError, control } from '@gantry/protocol';
 import type { Logger } from 'pino';
 import type { ControlConfig } from './config.js';
 import { dispatchHandlers } from './dispatch.js';
-import { becomeLeader, keepLeading } from './election.js';
+import { Beat, becomeLeader, keepLeading } from './election.js';
 import { EventLog } from './events.js';
 import { Generations } from './generations.js';
 import { serveFrozen } from './frozen.js';
@@ -22,6 +22,8 @@ import { viewFor } from './views.js';
 
 /** How long after a try that failed the next one is made, milliseconds. */
 const retryMs = 300;
+/** How often the marks of removed entries are taken out of the store, milliseconds. */
+const tidyIntervalMs = 600_000;
 
 export interface ControlNodeOptions {
   readonly nodeId: string;
@@ -33,7 +35,7 @@ export interface ControlNodeOptions {
   readonly busMetrics: BusMetrics;
   readonly metrics: ControlMetrics;
   /** Nodes whose nats-server is connected. */
-  readonly connectedNodes: () => Promise<ReadonlySet<string>>;
+  readonly connectedNodes: (controlNodes: number) => Promise<ReadonlySet<string>>;
   readonly logger: Logger;
   readonly signal: AbortSignal;
 }
@@ -155,6 +157,8 @@ export class ControlNode {
         frozen: `the store is older than what this node has seen: it is at revision ${revision}, and was at ${seen.revision}`,
       };
     this.#note(clusterId, generation, revision);
+    // Whole, and so of no use any more: what the seed holds is secret.
+    removeSeed(config.state_dir, generation);
     return { store };
   }
 
@@ -174,11 +178,11 @@ export class ControlNode {
     this.#term = term;
     const stopping = new AbortController();
     const either = AbortSignal.any([signal, stopping.signal]);
-    const leading = keepLeading(store, nodeId, term, either);
+    const heart = new Beat();
+    const leading = keepLeading(store, nodeId, term, heart, either);
     try {
       const state = ClusterState.from(await store.load(revision, either));
-      removeSeed(config.state_dir, store.generation);
-      await this.#lead(place, store, state, term, leading);
+      await this.#lead(place, store, state, term, leading, heart);
     } finally {
       stopping.abort();
       await leading;
@@ -192,6 +196,7 @@ export class ControlNode {
     state: ClusterState,
     term: number,
     leading: Promise<string>,
+    heart: Beat,
   ): Promise<void> {
     const { nodeId, version, config, bus, metrics, connectedNodes, logger, signal } = this.#options;
     const { clusterId } = membership;
@@ -200,7 +205,8 @@ export class ControlNode {
       nowMs,
       leaseMs: config.lease_ms,
       restartLeaseMs: config.restart_lease_ms,
-      evidence: connectedNodes,
+      evidence: () =>
+        connectedNodes([...state.nodes.values()].filter(({ role }) => role === 'NODE_ROLE_CONTROL').length),
       onChange: (id) => {
         events.publish('node', leases.conditionOf(id), id, { name: state.nodes.get(id)?.hostname ?? id });
         reign.nodeChanged();
@@ -218,6 +224,7 @@ export class ControlNode {
       logger,
       nowMs,
       keptTasks: config.kept_tasks,
+      mayAct: () => heart.leftMs > 0,
     });
     this.#reign = reign;
     leases.grantAll(state.nodes.keys());
@@ -255,6 +262,11 @@ export class ControlNode {
           clusterId,
           leaseMs: config.lease_ms,
           viewOf,
+          behind: (revision) => {
+            // Remembered like what this node has seen itself: the next look at the store freezes.
+            this.#note(clusterId, store.generation, revision);
+            reign.end('a member has seen a later revision of the store');
+          },
           leave: (id) => leaveCluster(reign, id),
         }),
         reign.signal,
@@ -266,6 +278,7 @@ export class ControlNode {
     const onStop = (): void => reign.end('control is stopping');
     signal.addEventListener('abort', onStop, { once: true });
     const noting = setInterval(() => this.#note(clusterId, store.generation, store.revision), 1_000);
+    const tidying = setInterval(() => void store.forgetRemovals().catch(() => undefined), tidyIntervalMs);
     void leading.then((reason) => reign.end(reason));
     const grow = (): void => {
       generations.growWhenDue().catch((error: unknown) => {
@@ -278,6 +291,7 @@ export class ControlNode {
       await reign.decide();
     } finally {
       clearInterval(noting);
+      clearInterval(tidying);
       stopGrowing();
       signal.removeEventListener('abort', onStop);
       reign.end('control begins again');

@@ -17,6 +17,8 @@ export interface DispatchOptions {
   readonly leaseMs: number;
   /** The view of one member, of the generation that is to be. */
   readonly viewOf: (nodeId: string) => control.ClusterView;
+  /** A member has seen a later revision of this store than it has: it is a store of the past. */
+  readonly behind: (revision: number) => void;
   /** Takes a node out of the cluster. */
   readonly leave: (nodeId: string, context: CallContext) => Promise<void>;
 }
@@ -84,13 +86,20 @@ async function noteMaintenance(reign: Reign, nodeId: string, maintenance: boolea
 }
 
 async function* watchTasks(
-  { reign, clusterId, viewOf }: DispatchOptions,
+  { reign, clusterId, viewOf, behind }: DispatchOptions,
   { nodeId }: control.NodeRecord,
   request: control.WatchTasksRequest,
   { signal, logger }: CallContext,
 ): AsyncGenerator<control.WatchTasksResponse> {
   const { state, store, term } = reign;
   if (request.clusterId !== '' && request.clusterId !== clusterId) throw foreign(nodeId, request.clusterId);
+  if (request.storeGeneration === store.generation && request.seenRevision > store.revision) {
+    logger.error(
+      { node: nodeId, seen: request.seenRevision, revision: store.revision },
+      'the store is older than a member has seen',
+    );
+    behind(request.seenRevision);
+  }
   logger.info({ node: nodeId }, 'an agent watches its tasks');
   const sent = new Map<string, string>();
   let view: control.ClusterView | undefined;

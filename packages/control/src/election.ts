@@ -74,25 +74,39 @@ async function tryToLead(
   }
 }
 
+/** How long ago the last acknowledged renewal was sent: a leader that slept finds here that it may not act. */
+export class Beat {
+  #sentAt = performance.now();
+
+  acknowledged(sentAt: number): void {
+    this.#sentAt = sentAt;
+  }
+
+  /** Milliseconds until the leader must stop; negative when it should have. */
+  get leftMs(): number {
+    return this.#sentAt + abdicateAfterMs - performance.now();
+  }
+}
+
 /** Renews until the signal aborts or the leadership is lost; resolves with why it is lost. */
 export async function keepLeading(
   store: Store,
   nodeId: string,
   term: number,
+  heart: Beat,
   signal: AbortSignal,
 ): Promise<string> {
-  let acknowledgedSentAt = performance.now();
   for (let beat = 1; !signal.aborted; beat += 1) {
     const sentAt = performance.now();
     const record: LeaderRecord = { nodeId, term, beat };
-    const left = acknowledgedSentAt + abdicateAfterMs - sentAt;
+    const left = heart.leftMs;
     if (left <= 0) return 'the store did not acknowledge in time';
     try {
       const late = sleep(left, 'late' as const, { ref: false });
       const written = store.write('leader', encodeJson(record)).then(() => 'written' as const);
       written.catch(() => undefined);
       if ((await Promise.race([written, late])) === 'late') return 'the store did not acknowledge in time';
-      acknowledgedSentAt = sentAt;
+      heart.acknowledged(sentAt);
     } catch (error) {
       // A write whose fate is unknown may have been applied: the next one would meet its revision.
       return isGantryError(error) ? error.message : String(error);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Serving } from '@gantry/bus';
+import { callerNodeOf, type CallContext, type Serving } from '@gantry/bus';
 import type { MembershipRecord } from '@gantry/membership';
 import { GantryError, control, type ServiceDescriptor } from '@gantry/protocol';
 import type { Store } from './store.js';
@@ -7,6 +7,7 @@ import { firstContents, writeSeed } from './store-seed.js';
 
 /** How often it is looked whether the store is back, milliseconds. */
 const lookIntervalMs = 1_000;
+const ownDelayMs = 1_500;
 
 interface FrozenOptions {
   readonly nodeId: string;
@@ -107,14 +108,14 @@ class Caretaker {
       const hasNodes = [...found.keys()].some((key) => key.startsWith('node.'));
       const contents = hasNodes ? found : new Map([...firstContents(membership, view, ''), ...found]);
       writeSeed(stateDirectory, generation, contents);
-      this.#accepted = { ...view, storeGeneration: generation, seedingNodeId: nodeId };
+      this.#accepted = { ...view, revision: 0, storeGeneration: generation, seedingNodeId: nodeId };
       for (const wake of this.#wake.splice(0)) wake();
     }
     return generation;
   }
 
   dispatchHandlers(until: AbortSignal): object {
-    const { membership, view } = this.#options;
+    const { membership, nodeId } = this.#options;
     const refuse = (): Promise<never> =>
       Promise.reject(
         new GantryError({
@@ -125,7 +126,11 @@ class Caretaker {
           retryable: true,
         }),
       );
-    const watch = async function* (this: Caretaker): AsyncGenerator<control.WatchTasksResponse> {
+    const watch = async function* (
+      this: Caretaker,
+      _request: control.WatchTasksRequest,
+      { subject }: CallContext,
+    ): AsyncGenerator<control.WatchTasksResponse> {
       if (this.#accepted === undefined)
         await new Promise<void>((resolve) => {
           this.#wake.push(resolve);
@@ -133,6 +138,9 @@ class Caretaker {
         });
       const accepted = this.#accepted;
       if (accepted === undefined) return;
+      // This node's server changes as soon as its agent knows: the others hear of it first.
+      if (callerNodeOf(subject) === nodeId)
+        await sleep(ownDelayMs, undefined, { signal: until }).catch(() => undefined);
       yield {
         tasks: [],
         removedTaskIds: [],
@@ -141,7 +149,8 @@ class Caretaker {
         term: 0,
         clusterId: membership.clusterId,
         storeGeneration: accepted.storeGeneration,
-        revision: view.revision,
+        // The new generation counts anew.
+        revision: 0,
       };
     }.bind(this);
     return { WatchTasks: watch, ReportStatus: refuse, RenewLease: refuse, LeaveCluster: refuse };

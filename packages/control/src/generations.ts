@@ -1,4 +1,4 @@
-import { GantryError, control } from '@gantry/protocol';
+import { GantryError, asGantryError, control } from '@gantry/protocol';
 import type { Logger } from 'pino';
 import type { Reign } from './reign.js';
 import { writeSeed } from './store-seed.js';
@@ -79,11 +79,17 @@ export class Generations {
     const { reign, stateDirectory, logger } = this.#options;
     if ((await reign.store.readMeta())?.controls !== 1) return;
     await reign.seal('the store moves to three control nodes');
-    const contents = new Map(await reign.store.load(reign.store.revision, reign.signal));
-    for (const node of reign.state.nodes.values())
-      contents.set(`node.${node.nodeId}`, control.NodeRecordCodec.encode(promoted(node)));
     const generation = reign.store.generation + 1;
-    writeSeed(stateDirectory, generation, contents);
+    try {
+      const contents = new Map(await reign.store.load(reign.store.revision, reign.signal));
+      for (const node of reign.state.nodes.values())
+        contents.set(`node.${node.nodeId}`, control.NodeRecordCodec.encode(promoted(node)));
+      writeSeed(stateDirectory, generation, contents);
+    } catch (error) {
+      // Nobody was told yet: the next reign, which is not sealed, tries again.
+      reign.end(`the store could not be kept for its move: ${asGantryError(error, 'move store').message}`);
+      return;
+    }
     this.#raised = { generation, ownFromMs: reign.nowMs() + ownDelayMs };
     logger.info({ generation }, 'the store moves to three control nodes');
     reign.nodeChanged();

@@ -25,12 +25,12 @@ test('the machine of a worker is there while its server is connected, and gone s
   const hub = await startNatsForTest(t, { name: 'gantry-hub' });
   const worker = await startNatsForTest(t, { name: 'gantry-worker', hub: hub.leafUrl });
   const sys = await enterSys(t, hub);
-  await eventually('the worker is seen', async () => (await connectedNodes(sys)).has('worker') === true);
-  assert.ok((await connectedNodes(sys)).has('hub'));
+  await eventually('the worker is seen', async () => (await connectedNodes(sys, 1)).has('worker') === true);
+  assert.ok((await connectedNodes(sys, 1)).has('hub'));
   await worker.kill();
   await eventually(
     'the worker is not seen',
-    async () => (await connectedNodes(sys)).has('worker') === false,
+    async () => (await connectedNodes(sys, 1)).has('worker') === false,
     3_000,
   );
 });
@@ -39,5 +39,5 @@ test('nothing is known when the own server cannot be asked', async (t) => {
   const hub = await startNatsForTest(t, { name: 'gantry-hub' });
   const sys = await enterSys(t, hub);
   await hub.kill();
-  await assert.rejects(connectedNodes(sys), /does not say who is connected/);
+  await assert.rejects(connectedNodes(sys, 1), /does not say who is connected/);
 });

@@ -46,7 +46,7 @@ export function startControl(
         bus,
         busMetrics,
         metrics,
-        connectedNodes: () => connectedNodes(sys),
+        connectedNodes: (controlNodes) => connectedNodes(sys, controlNodes),
         logger,
         signal,
       });

@@ -27,6 +27,8 @@ export interface ReignOptions {
   readonly logger: Logger;
   readonly nowMs: () => number;
   readonly keptTasks: number;
+  /** Whether the leadership was acknowledged lately enough to act upon. */
+  readonly mayAct: () => boolean;
 }
 
 /**
@@ -92,8 +94,11 @@ export class Reign implements Committer {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Once at first, then after every change or several, until the signal aborts or the reign is over. */
-  async *pulses(signal: AbortSignal): AsyncGenerator<void> {
+  /**
+   * Once at first, then after every change or several, and after `atLeastEveryMs` without one, until the signal aborts or the
+   * reign is over.
+   */
+  async *pulses(signal: AbortSignal, atLeastEveryMs?: number): AsyncGenerator<void> {
     let isDue = true;
     let go: () => void = () => undefined;
     const pulse = (): void => {
@@ -102,6 +107,7 @@ export class Reign implements Committer {
     };
     const stop = this.onChange(pulse);
     signal.addEventListener('abort', pulse, { once: true });
+    const ticks = atLeastEveryMs === undefined ? undefined : setInterval(pulse, atLeastEveryMs);
     try {
       while (!signal.aborted && !this.signal.aborted) {
         if (!isDue) await new Promise<void>((resolve) => (go = resolve));
@@ -110,6 +116,7 @@ export class Reign implements Committer {
         yield;
       }
     } finally {
+      clearInterval(ticks);
       stop();
       signal.removeEventListener('abort', pulse);
     }
@@ -236,14 +243,19 @@ export class Reign implements Committer {
   async #perform<T>(decide: () => Decision<T>): Promise<T> {
     if (this.signal.aborted) throw notLeading(this.endedBecause);
     if (this.#sealedBecause !== '') throw notLeading(this.#sealedBecause);
+    // A process that was stopped for a while may have been succeeded: the writes of keys that the other has not touched would
+    // not tell.
+    if (!this.#options.mayAct()) this.end('its leadership was not acknowledged in time');
+    if (this.signal.aborted) throw notLeading(this.endedBecause);
     const { changes, unwritten = [], result } = decide();
-    const written = await Promise.allSettled(
-      changes.map((change) => {
-        const { key, data } = encodeChange(change);
-        return data === undefined ? this.store.delete(key) : this.store.write(key, data);
-      }),
-    );
-    const failed = written.find((one) => one.status === 'rejected');
+    let failed: PromiseRejectedResult | undefined;
+    for (const kind of writeOrder) {
+      const written = await Promise.allSettled(
+        changes.filter((change) => change.kind === kind).map((change) => this.#write(change)),
+      );
+      failed = written.find((one) => one.status === 'rejected');
+      if (failed !== undefined) break;
+    }
     if (failed !== undefined) {
       const failure = asGantryError(failed.reason, 'write store');
       this.end(failure.message);
@@ -255,6 +267,11 @@ export class Reign implements Committer {
       this.#tell();
     }
     return result;
+  }
+
+  #write(change: Change): Promise<void> {
+    const { key, data } = encodeChange(change);
+    return data === undefined ? this.store.delete(key) : this.store.write(key, data);
   }
 
   #show(change: Change): void {
@@ -297,6 +314,18 @@ export class Reign implements Committer {
     for (const listener of [...this.#listeners]) listener();
   }
 }
+
+/** One kind after the other, so that a kill in between leaves what can be told apart and finished: a stack before its services,
+ * a service before its tasks, a node before the token that let it in is spent. */
+const writeOrder = [
+  'stack',
+  'service',
+  'node',
+  'token',
+  'apitoken',
+  'task',
+  'status',
+] as const satisfies readonly Change['kind'][];
 
 const eventAttributes = (task: control.Task): Record<string, string> => ({
   name: taskName(task),

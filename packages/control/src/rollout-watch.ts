@@ -17,35 +17,30 @@ export async function* watchRollout(
   let last = '';
   let movedAtMs = reign.nowMs();
   const over = AbortSignal.any([signal, reign.signal]);
-  const ticks = setInterval(() => reign.nodeChanged(), lookIntervalMs);
-  try {
-    for await (const _ of reign.pulses(over)) {
-      const nodes = reign.nodeViews();
-      const services = chosen().map((one) => progressOf(one, reign.state.tasks.ofService(one.id), nodes));
-      const now = JSON.stringify(services);
-      const isNews = now !== last;
-      if (isNews) {
-        last = now;
-        movedAtMs = reign.nowMs();
-      }
-      if (services.every(hasConverged) && services.every((one) => failureOf(one) === undefined)) {
-        yield { services, converged: true, failed: '' };
-        return;
-      }
-      const problems = services.flatMap((one) =>
-        hasConverged(one) ? [] : one.problems.map((text) => `${one.name}: ${text}`),
-      );
-      const isStuck = problems.length > 0 && reign.nowMs() - movedAtMs >= stuckAfterMs;
-      const failed =
-        services.map(failureOf).find((text) => text !== undefined) ?? (isStuck ? problems.join('; ') : '');
-      if (failed !== '') {
-        yield { services, converged: false, failed };
-        return;
-      }
-      if (isNews) yield { services, converged: false, failed: '' };
+  for await (const _ of reign.pulses(over, lookIntervalMs)) {
+    const nodes = reign.nodeViews();
+    const services = chosen().map((one) => progressOf(one, reign.state.tasks.ofService(one.id), nodes));
+    const now = JSON.stringify(services);
+    const isNews = now !== last;
+    if (isNews) {
+      last = now;
+      movedAtMs = reign.nowMs();
     }
-  } finally {
-    clearInterval(ticks);
+    if (services.every(hasConverged) && services.every((one) => failureOf(one) === undefined)) {
+      yield { services, converged: true, failed: '' };
+      return;
+    }
+    const problems = services.flatMap((one) =>
+      hasConverged(one) ? [] : one.problems.map((text) => `${one.name}: ${text}`),
+    );
+    const isStuck = problems.length > 0 && reign.nowMs() - movedAtMs >= stuckAfterMs;
+    const failed =
+      services.map(failureOf).find((text) => text !== undefined) ?? (isStuck ? problems.join('; ') : '');
+    if (failed !== '') {
+      yield { services, converged: false, failed };
+      return;
+    }
+    if (isNews) yield { services, converged: false, failed: '' };
   }
 }
 

@@ -14,8 +14,8 @@ export type Change =
   | { readonly kind: 'token'; readonly id: string; readonly value: JoinTokenRecord | undefined };
 
 /**
- * The one way to change the state. `decide` sees it as it is and answers at once; its changes are written side by side, then
- * shown to all; nobody else decides meanwhile. After a write that failed this control node does not lead any more: the error
+ * The one way to change the state. `decide` sees it as it is and answers at once; its changes are written, those of one kind
+ * side by side, then shown to all; nobody else decides meanwhile. After a write that failed this control node does not lead any more: the error
  * is thrown, and the state forgotten.
  */
 export interface Committer {

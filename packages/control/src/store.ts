@@ -72,6 +72,8 @@ export class Store {
   readonly #manager: JetStreamManager;
   readonly #writeSeconds: Histogram;
   readonly #revisions = new Map<string, number>();
+  /** Keys whose last entry is the mark of their removal. */
+  readonly #removed = new Set<string>();
   #revision = 0;
 
   private constructor(
@@ -178,6 +180,7 @@ export class Store {
           } else {
             contents.delete(entry.key);
             this.#revisions.delete(entry.key);
+            this.#removed.add(entry.key);
           }
           // A copy may lag behind: what it is asked for must have come by.
           if (entry.delta === 0 && entry.revision >= atLeast) {
@@ -213,6 +216,19 @@ export class Store {
     if (known === undefined) return;
     await asking('write store', () => this.#kv.purge(key, { previousSeq: known }));
     this.#revisions.delete(key);
+    this.#removed.add(key);
+  }
+
+  /** Takes out the marks that removed entries leave: each load would read them all. */
+  async forgetRemovals(): Promise<void> {
+    const bucket = bucketName(this.generation);
+    for (const key of [...this.#removed]) {
+      if (this.#revisions.has(key)) continue;
+      await asking('tidy store', () =>
+        this.#manager.streams.purge(`KV_${bucket}`, { filter: `$KV.${bucket}.${key}` }),
+      );
+      this.#removed.delete(key);
+    }
   }
 
   /** Remembers a revision that was read apart from `load`: the election's. */
