@@ -19,6 +19,9 @@ test("a node's certificate is signed by the authority, for its address and id, a
   assert.equal(certificate.checkIP('192.0.2.7'), '192.0.2.7');
   assert.equal(certificate.checkHost(subject.nodeId), subject.nodeId);
   assert.equal(certificate.checkHost('other'), undefined);
+  // What every node could say of itself, a certificate must not.
+  assert.equal(certificate.checkHost('localhost'), undefined);
+  assert.equal(certificate.checkIP('127.0.0.1'), undefined);
   assert.equal(certificate.ca, false);
   assert.equal(issuer.ca, true);
   assert.match(fingerprintOf(authority.certificate), /^[0-9a-f]{64}$/);

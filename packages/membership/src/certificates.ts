@@ -87,8 +87,6 @@ export async function signRequest(
       ? ({ type: 'dns', value: address } as const)
       : ({ type: 'ip', value: address } as const),
     { type: 'dns', value: nodeId } as const,
-    { type: 'dns', value: 'localhost' } as const,
-    { type: 'ip', value: '127.0.0.1' } as const,
   ];
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serialNumber(),
