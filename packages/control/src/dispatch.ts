@@ -1,5 +1,6 @@
 import { callerNodeOf, type CallContext, type Handlers } from '@gantry/bus';
 import { GantryError, type control } from '@gantry/protocol';
+import { auditor } from './audit.js';
 import type { Change } from './state.js';
 import { hasEnded, stateOf } from './placement.js';
 import type { Reign } from './reign.js';
@@ -26,6 +27,7 @@ export interface DispatchOptions {
 /** Answers agents: what each is to run, and what it tells. Whose request it is, nats-server has said in the subject. */
 export function dispatchHandlers(options: DispatchOptions): Handlers<typeof control.Dispatcher> {
   const { reign } = options;
+  const audited = auditor(reign);
   return {
     WatchTasks: (request, context) => watchTasks(options, memberOf(reign, context), request, context),
     async ReportStatus({ reports }, context) {
@@ -48,7 +50,8 @@ export function dispatchHandlers(options: DispatchOptions): Handlers<typeof cont
       };
     },
     async LeaveCluster(_request, context) {
-      await options.leave(memberOf(reign, context).nodeId, context);
+      const { nodeId } = memberOf(reign, context);
+      await audited(context, 'LeaveCluster', nodeId, () => options.leave(nodeId, context));
       return {};
     },
   };

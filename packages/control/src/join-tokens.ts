@@ -57,11 +57,12 @@ export async function createJoinToken(
 }
 
 /**
- * The record of a token that this node may join with now, or joined with before. Throws `permission_denied` with the one
- * reason why not.
+ * The record of a token that this node may join with now. A node whose answer was lost may ask again, until the token ends
+ * or its lease has been renewed: later, whoever knows the token and the node's public id and key would be given a
+ * certificate. Throws `permission_denied` with the one reason why not.
  */
 export function checkJoinToken(
-  { state, nowMs, stateDirectory }: JoiningContext,
+  { state, nowMs, stateDirectory, hasJoined }: JoiningContext,
   text: string,
   joiner: { readonly nodeId: string; readonly busKey: string },
 ): JoinTokenRecord {
@@ -81,7 +82,7 @@ export function checkJoinToken(
     const known = state.nodes.get(joiner.nodeId);
     const isRepeated =
       record.usedBy === joiner.nodeId && record.usedKey === joiner.busKey && known?.busKey === joiner.busKey;
-    if (isRepeated) return record;
+    if (isRepeated && nowMs() <= record.expiresUnixMs && !hasJoined(joiner.nodeId)) return record;
     throw denied(`the token ${token.id} was used already, by node ${record.usedBy}: it is good for one node`);
   }
   if (nowMs() > record.expiresUnixMs)

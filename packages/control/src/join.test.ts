@@ -12,6 +12,7 @@ import { createApiToken, listApiTokens, revokeApiToken } from './api-tokens.js';
 import { createJoinToken } from './join-tokens.js';
 import { joinNode } from './join.js';
 import type { JoiningContext } from './joining.js';
+import { refusal } from './refuse.js';
 import { ClusterState, type Change } from './state.js';
 import { makeNode } from './testing/models.js';
 
@@ -31,6 +32,7 @@ before(async () => {
 });
 
 interface Cluster extends JoiningContext {
+  readonly joined: Set<string>;
   nowValue: number;
   readonly written: Change[];
 }
@@ -60,6 +62,9 @@ function makeCluster(t: TestContext, own = authority): Cluster {
     nowValue: 1_000_000_000_000,
     nowMs: () => cluster.nowValue,
     written: [],
+    joined: new Set(),
+    hasJoined: (id) => cluster.joined.has(id),
+    checkControlJoin: () => undefined,
     committer: {
       transact: (decide) =>
         new Promise((resolve) => {
@@ -157,7 +162,6 @@ test('a join that is repeated with its token gets the same answer; another node 
   const cluster = makeCluster(t);
   const token = await newToken(cluster);
   await joinWith(cluster, token);
-  cluster.nowValue += 2 * 86_400_000;
   const again = await joinWith(cluster, token);
   assert.equal(again.role, 'NODE_ROLE_WORKER');
   await refused(
@@ -166,6 +170,39 @@ test('a join that is repeated with its token gets the same answer; another node 
     'permission_denied',
     /was used already, by node worker/,
   );
+});
+
+test('a join is not repeated after the token has ended, nor once the node has renewed its lease', async (t) => {
+  const cluster = makeCluster(t);
+  const used = /was used already, by node worker/;
+  const token = await newToken(cluster, 'NODE_ROLE_CONTROL', 60);
+  await joinWith(cluster, token);
+  cluster.joined.add('worker');
+  await refused(cluster, joinWith(cluster, token), 'permission_denied', used);
+  cluster.joined.clear();
+  await joinWith(cluster, token);
+  cluster.nowValue += minuteMs + 1;
+  await refused(cluster, joinWith(cluster, token), 'permission_denied', used);
+});
+
+test('only who has proven a token for control hears whether another control node is of use', async (t) => {
+  const cluster = makeCluster(t);
+  const asked: string[] = [];
+  const full: Cluster = {
+    ...cluster,
+    checkControlJoin: (id) => {
+      asked.push(id);
+      throw refusal('failed_precondition', 'JoinNode', 'cluster', 'there are enough');
+    },
+  };
+  const token = await newToken(cluster, 'NODE_ROLE_CONTROL');
+  const wrong = `${token.slice(0, -1)}${token.endsWith('0') ? '1' : '0'}`;
+  await refused(cluster, joinWith(full, wrong), 'permission_denied', /is wrong/);
+  assert.deepEqual(asked, []);
+  await refused(cluster, joinWith(full, token), 'failed_precondition', /there are enough/);
+  assert.deepEqual(asked, ['worker']);
+  await joinWith(full, await newToken(cluster));
+  assert.deepEqual(asked, ['worker']);
 });
 
 test('two nodes that come with one token at once: one joins', async (t) => {
@@ -205,7 +242,17 @@ test('a node id or key that is taken, another release, a wrong clock: each is re
   const cases: readonly [Partial<control.JoinNodeRequest>, string, RegExp][] = [
     [{ nodeId: 'hub' }, 'already_exists', /the node id hub is taken by hub at 10\.0\.0\.1/],
     [{ busKey: hubKey }, 'already_exists', /node hub has the same key/],
-    [{ address: '10.0.0.1' }, 'already_exists', /is the address of hub/],
+    [
+      { address: '10.0.0.1' },
+      'already_exists',
+      /cannot be told from hub \(node hub\), which is at 10\.0\.0\.1/,
+    ],
+    [
+      { address: '10.0.0.1', leafPort: 9, routePort: 10, apiPort: 11 },
+      'already_exists',
+      /an address of its own/,
+    ],
+    [{ address: 'HUB' }, 'already_exists', /cannot be told from hub/],
     [{ version: '0.2.9' }, 'failed_precondition', /runs gantry 0\.2\.9, the cluster 0\.3\.1/],
     [{ version: '' }, 'failed_precondition', /of an unknown version/],
     [{ clockUnixMs: nowValue + 3_600_000 }, 'failed_precondition', /is 3600 s ahead of the cluster's/],

@@ -14,7 +14,8 @@ const clockToleranceMs = 60_000;
 
 /**
  * Takes a node in: all is checked first, its certificate is signed, then its record and the token's use are written
- * together. A join that is repeated with the same token, node id and key gets the same answer. One that joins as control
+ * together. A join that is repeated with the same token, node id and key gets the same answer as long as the token may be used: see
+ * `checkJoinToken`. One that joins as control
  * waits as a worker until there are three: see `Generations`.
  */
 export async function joinNode(
@@ -81,6 +82,7 @@ function check(context: JoiningContext, request: control.JoinNodeRequest): JoinT
       `the clock of node ${request.nodeId} is ${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'} the cluster's: set it right first`,
     );
   checkFree(state, request);
+  if (token.role === 'control') context.checkControlJoin(request.nodeId);
   return token;
 }
 
@@ -111,7 +113,7 @@ const isLoopback = (address: string): boolean =>
   address === '::1' || address === 'localhost' || (isIP(address) === 4 && address.startsWith('127.'));
 
 function checkFree(state: ClusterState, request: control.JoinNodeRequest): void {
-  const { nodeId, busKey, address, apiPort, leafPort } = request;
+  const { nodeId, busKey, address } = request;
   const taken = state.nodes.get(nodeId);
   if (taken !== undefined && taken.busKey !== busKey)
     throw refused(
@@ -123,15 +125,14 @@ function checkFree(state: ClusterState, request: control.JoinNodeRequest): void 
   const withKey = others.find((one) => one.busKey === busKey);
   if (withKey !== undefined)
     throw refused('already_exists', request, `node ${withKey.nodeId} has the same key as node ${nodeId}`);
-  const there = others.find(
-    (one) =>
-      one.address === address && (one.leafPort === leafPort || (apiPort !== 0 && one.apiPort === apiPort)),
-  );
+  // Whatever the ports: a certificate for the address of a control node would let a worker pass for it.
+  const names = namesOf(request);
+  const there = others.find((one) => namesOf(one).some((name) => names.includes(name)));
   if (there !== undefined)
     throw refused(
       'already_exists',
       request,
-      `${address} with these ports is the address of ${there.hostname} (node ${there.nodeId}) already`,
+      `node ${nodeId} at ${address} cannot be told from ${there.hostname} (node ${there.nodeId}), which is at ${there.address}: every node has an address of its own`,
     );
   const remote = others.find((one) => !isLoopback(one.address));
   if (remote !== undefined && isLoopback(address))
@@ -141,6 +142,12 @@ function checkFree(state: ClusterState, request: control.JoinNodeRequest): void 
       `${address} means each machine itself: ${remote.hostname} cannot reach node ${nodeId} there`,
     );
 }
+
+/** What a node's certificate is good for, in one spelling each. */
+const namesOf = ({ nodeId, address }: { readonly nodeId: string; readonly address: string }): string[] =>
+  [nodeId, address].map((name) =>
+    isIP(name) === 6 ? new URL(`http://[${name}]`).hostname : name.toLowerCase().replace(/\.$/, ''),
+  );
 
 /** A node that is known keeps its labels, role and availability. */
 function recordOf(

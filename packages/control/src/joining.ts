@@ -10,4 +10,8 @@ export interface JoiningContext {
   readonly version: string;
   /** Holds `cluster/`, with the authority's certificate and key. */
   readonly stateDirectory: string;
+  /** Whether a node has renewed its lease: from then on nobody joins again with its token. */
+  readonly hasJoined: (nodeId: string) => boolean;
+  /** Throws when there is no use for this node as a control node. */
+  readonly checkControlJoin: (nodeId: string) => void;
 }

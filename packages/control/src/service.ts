@@ -1,6 +1,7 @@
-import type { Bus, CallContext, Handlers } from '@gantry/bus';
-import { asGantryError, type control } from '@gantry/protocol';
+import type { Bus, Handlers } from '@gantry/bus';
+import type { control } from '@gantry/protocol';
 import { createApiToken, listApiTokens, revokeApiToken } from './api-tokens.js';
+import { auditor, noteDeed } from './audit.js';
 import { checkControlJoin } from './generations.js';
 import { joinNode } from './join.js';
 import { createJoinToken } from './join-tokens.js';
@@ -11,6 +12,7 @@ import { progressOf } from './progress.js';
 import type { Reign } from './reign.js';
 import { watchRollout } from './rollout-watch.js';
 import { deployStack, findService, removeService, removeStack, updateService } from './services.js';
+import type { ClusterState } from './state.js';
 import { readTaskLogs } from './task-logs.js';
 import { refusal } from './refuse.js';
 
@@ -35,6 +37,8 @@ export function controlHandlers(parts: ControlParts): Handlers<typeof control.Co
     nowMs: Date.now,
     version: parts.version,
     stateDirectory: parts.stateDirectory,
+    hasJoined: (id: string) => reign.nodeStatuses.has(id),
+    checkControlJoin: (id: string) => checkControlJoin(othersAsTheyWillBe(state, id)),
   };
   const audited = auditor(reign);
   const describe = (record: control.NodeRecord): control.Node => describeNode(reign, record, nodeId);
@@ -63,15 +67,14 @@ export function controlHandlers(parts: ControlParts): Handlers<typeof control.Co
     },
     CreateJoinToken: (request, context) =>
       audited(context, 'CreateJoinToken', request.role, () => createJoinToken(joining, request)),
-    JoinNode: (request, context) =>
-      audited(context, 'JoinNode', request.nodeId, async () => {
-        if (request.token.startsWith('gj1.control.') && !state.nodes.has(request.nodeId))
-          checkControlJoin(state.nodes.values());
-        const answer = await joinNode(joining, request, parts.viewOf);
-        reign.leases.grantAll([request.nodeId]);
-        reign.events.publish('node', 'join', request.nodeId, { name: request.hostname });
-        return answer;
-      }),
+    // Noted when done alone: anybody may ask, and refusals would wash what is in the audit out of it.
+    async JoinNode(request, context) {
+      const answer = await joinNode(joining, request, parts.viewOf);
+      noteDeed(reign, context, { operation: 'JoinNode', object: request.nodeId, result: 'ok' });
+      reign.leases.grantAll([request.nodeId]);
+      reign.events.publish('node', 'join', request.nodeId, { name: request.hostname });
+      return answer;
+    },
     ListNodes({ node, pageSize, pageToken }) {
       const records = node === '' ? [...state.nodes.values()] : [findNode(reign, node)];
       const { items, nextPageToken } = pageOf(records, ({ nodeId: id }) => id, { pageSize, pageToken });
@@ -187,42 +190,11 @@ export async function leaveCluster(reign: Reign, nodeId: string): Promise<void> 
   reign.events.publish('node', 'leave', nodeId, {});
 }
 
-type Audited = <T>(
-  context: CallContext,
-  operation: string,
-  object: string,
-  act: () => Promise<T>,
-) => Promise<T>;
-
-/** Notes who has asked for what, and what became of it. The audit never keeps a deed from being done. */
-function auditor(reign: Reign): Audited {
-  return async (context, operation, object, act) => {
-    const note = (result: string): void => {
-      void reign.store
-        .appendAudit({
-          timeUnixMs: Date.now(),
-          actor: context.actor === '' ? context.caller : context.actor,
-          operation,
-          object,
-          result,
-          requestId: context.requestId,
-        })
-        .catch((error: unknown) =>
-          context.logger.error(
-            { operation, reason: asGantryError(error, 'audit').message },
-            'audit not written',
-          ),
-        );
-    };
-    try {
-      const answer = await act();
-      note('ok');
-      return answer;
-    } catch (error) {
-      note(asGantryError(error, operation).code);
-      throw error;
-    }
-  };
+/** The nodes beside one, those that wait to be control nodes counted as such. */
+function othersAsTheyWillBe({ nodes }: ClusterState, nodeId: string): control.NodeRecord[] {
+  return [...nodes.values()]
+    .filter((one) => one.nodeId !== nodeId)
+    .map((one) => (one.controlPending ? { ...one, role: 'NODE_ROLE_CONTROL' } : one));
 }
 
 function needStack(reign: Reign, name: string, operation: string): void {
