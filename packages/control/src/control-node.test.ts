@@ -345,3 +345,46 @@ test('a control node that is not to fill the store waits for it without freezing
   assert.equal(second.node.figures().leader, false);
   assert.equal(await Store.open(second.bus.connection, 1, writeSeconds), undefined);
 });
+
+test(
+  'a store of the past freezes the cluster also when only a member has seen more of it, and can be accepted',
+  patient,
+  async (t) => {
+    const machine = await lone(t);
+    machine.start();
+    const { revision } = await clusterOf(machine);
+    const seen = { version: '0.3.0', clusterId, storeGeneration: 1, seenRevision: revision + 1_000_000 };
+    const watch = await machine.agent.openStream(control.Dispatcher.methods.WatchTasks, seen);
+    watch.cancel();
+    assert.match(
+      await frozenReasonOf(machine),
+      new RegExp(`is at revision \\d+, and was at ${seen.seenRevision}`),
+    );
+    await ask(machine, methods.AcceptStore, {});
+    // What agents are told of the new generation counts anew: they would hold it for one of the past otherwise.
+    const told = await machine.agent.openStream(control.Dispatcher.methods.WatchTasks, seen);
+    for await (const message of told) {
+      assert.equal(message.storeGeneration, 2);
+      assert.equal(message.revision, 0);
+      assert.equal(message.view?.revision, 0);
+      assert.equal(message.complete, false);
+      break;
+    }
+  },
+);
+
+test('entries that were removed leave nothing behind once the store was tidied', patient, async (t) => {
+  const machine = await lone(t);
+  const store = await Store.create(machine.bus.connection, 1, 1, writeSeconds);
+  for (let index = 0; index < 20; index += 1) await store.write(`task.t${index}`, encodeJson(index));
+  for (let index = 0; index < 19; index += 1) await store.delete(`task.t${index}`);
+  const before = await store.lastRevision();
+  await store.forgetRemovals();
+  const manager = await machine.bus.connection.jetstreamManager();
+  assert.equal((await manager.streams.info('KV_gantry-1')).state.messages, 1);
+  assert.equal(await store.lastRevision(), before);
+  // One that comes again is written like any other.
+  await store.write('task.t3', encodeJson(3));
+  const contents = await store.load(0, new AbortController().signal);
+  assert.deepEqual([...contents.keys()].sort(), ['task.t19', 'task.t3']);
+});
