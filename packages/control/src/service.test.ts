@@ -107,6 +107,7 @@ test('a node that leaves is in the audit, also one that may not', async (t) => {
     clusterId: 'c0ffee',
     leaseMs: 3_000,
     viewOf: () => control.ClusterViewCodec.decode(new Uint8Array()),
+    behind: () => undefined,
     leave: (id) => leaveCluster(made.reign, id),
   });
   await LeaveCluster({}, makeContext('w', 'LeaveCluster'));
