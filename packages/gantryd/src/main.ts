@@ -10,6 +10,7 @@ import { createLogger } from './logger.js';
 import { lockNode } from './node-lock.js';
 import { startNode, stopNode, type RunningNode } from './node.js';
 import { emptyRunDirectory } from './run-directory.js';
+import { reportToServiceManager } from './service-manager.js';
 import { stopRunningNode } from './stop.js';
 import { tearDownNode } from './tear-down.js';
 import { version } from './version.js';
@@ -63,6 +64,7 @@ async function run(config: NodeConfig, { service }: CommandLine): Promise<number
         : `${service} is up`;
     process.stdout.write(`gantry: ${what}\n`);
     reportToStarter('ready');
+    reportToServiceManager(logger);
     return await end(node, await ending);
   } finally {
     unlock();

@@ -11,11 +11,12 @@ import { readApiLines, requestApi, type ApiAnswer } from './api-request.js';
 import { NetworkNamespace } from './network-namespace.js';
 import type { LanPlace } from './private-network.js';
 import { takeSlot, type Slot } from './slot.js';
+import { unitLimits } from './unit-limits.js';
 import { eventually } from './wait.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** One process for all services, or one each: everything must hold both ways. */
+/** One process for all services, or one each within the limits of its systemd unit: everything must hold both ways. */
 export type Mode = 'one-process' | 'separate';
 export const modes: readonly Mode[] = ['one-process', 'separate'];
 
@@ -179,9 +180,11 @@ export class TestNode {
   /** Starts one process without waiting for it. */
   launch(name: string): void {
     const log = openSync(join(this.directory, `${name}.log`), 'a');
-    const words = ['--config', this.configFile, ...(name === 'gantryd' ? [] : ['--service', name])];
-    const [program, wrapped] = this.network.wrap(...this.#named(join(root, 'bin/gantryd'), words));
-    const child = spawn(program, wrapped, { stdio: ['ignore', log, log], detached: true });
+    const gantryd = [join(root, 'bin/gantryd'), '--config', this.configFile];
+    const [program = '', ...words] =
+      name === 'gantryd' ? gantryd : [...unitLimits(name), ...gantryd, '--service', name];
+    const [wrapper, wrapped] = this.network.wrap(...this.#named(program, words));
+    const child = spawn(wrapper, wrapped, { stdio: ['ignore', log, log], detached: true });
     closeSync(log);
     this.#processes.set(name, child);
   }
