@@ -2,7 +2,7 @@
 # Installs what is missing, and nothing else: Debian packages from tools/debian-packages.txt, a recent enough
 # nats-server, npm packages. Run again it does nothing, in well under a second.
 #
-#   sh tools/install.sh [build] [run] [test] [bench]      default: build run
+#   sh tools/install.sh [build] [run] [test] [bench] [package]      default: build run
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -5,10 +5,10 @@
 set -eu
 cd "$(dirname "$0")/.."
 if [ "$(id -u)" = 0 ]; then
-  sh tools/install.sh build run test bench
+  sh tools/install.sh build run test bench package
 else
   echo 'NOT ROOT: tests that need root will be skipped' >&2
-  sh tools/install.sh build run test bench || echo 'something is not installed; going on with what is here' >&2
+  sh tools/install.sh build run test bench package || echo 'something is not installed; going on with what is here' >&2
 fi
 sh tools/build.sh
 PATH=$PWD/node_modules/.bin:$PATH
