@@ -4,6 +4,7 @@ export { readHostState, type HostState, type Territory } from './host-state.js';
 export { boxImage, fullImage, parseFacts, testImage } from './images.js';
 export { NetworkNamespace } from './network-namespace.js';
 export { assertNothingLeft, describeOnNode, isRoot, skipUnlessRoot } from './node-suite.js';
+export { takeSlot, type Slot } from './slot.js';
 export { PrivateNetwork, type LanPlace } from './private-network.js';
 export { TestCluster, type HostRole, type TestClusterOptions } from './test-cluster.js';
 export { describeOnCluster } from './cluster-suite.js';
