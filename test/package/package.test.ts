@@ -27,7 +27,7 @@ const bookkeeping = [
   /^\/etc\/\.pwd\.lock$/,
   /^\/var\/lib\/systemd\/deb-systemd-helper-enabled(\/nats-server.*|\/multi-user\.target\.wants.*)?$/,
   /^\/etc\/(systemd\/system\/multi-user\.target\.wants|rc\d\.d)(\/.*nats-server.*)?$/,
-  /^\/(run|tmp)$/,
+  /^\/(run|tmp|run\/adduser)$/,
 ];
 
 /** The package's own words about what it needs. */
