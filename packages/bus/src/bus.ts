@@ -37,6 +37,9 @@ const defaultAbsentServiceWaitMs = 5_000;
 const defaultDeadlineMs = 30_000;
 /** How long nats-server may take to take a connection, milliseconds; then it is tried again. */
 const handshakeMs = 2_000;
+/** Between tries of a connecting that can be ended, milliseconds. */
+const firstDialWaitMs = 50;
+const longestDialWaitMs = 400;
 const listServicesMs = 1_000;
 /** How long a service that only some nodes have may answer after all others, milliseconds. */
 const optionalServiceWaitMs = 20;
@@ -60,6 +63,8 @@ export interface BusOptions {
   readonly absentServiceWaitMs?: number | undefined;
   /** What is said of a service that nobody offers; that it does not run on this node when absent. */
   readonly absent?: ((service: string) => string) | undefined;
+  /** Ends the connecting: `connect` rejects, and nothing is tried any more. A connection that stands is closed by `close`. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface CallOptions {
@@ -129,14 +134,34 @@ export class Bus {
     this.#watch.onReconnect(() => this.#metrics.reconnects.inc());
   }
 
-  /** Connects, waiting for nats-server to come up for as long as it takes; reconnects for ever afterwards. */
+  /**
+   * Connects, waiting for nats-server to come up for as long as it takes, or until the signal aborts; reconnects for ever
+   * afterwards.
+   */
   static async connect(options: BusOptions): Promise<Bus> {
-    const connection = await connect({
+    const { signal } = options;
+    if (signal === undefined) return new Bus(options, await this.#dial(options, true));
+    // The client's own trying cannot be ended.
+    for (let waitMs = firstDialWaitMs; ; waitMs = Math.min(waitMs * 2, longestDialWaitMs)) {
+      const connection = await this.#dial(options, false).catch(() => undefined);
+      if (signal.aborted) {
+        await connection?.close();
+        throw cancelled('connect');
+      }
+      if (connection !== undefined) return new Bus(options, connection);
+      await sleep(waitMs, undefined, { signal }).catch(() => {
+        throw cancelled('connect');
+      });
+    }
+  }
+
+  static #dial(options: BusOptions, waitOnFirstConnect: boolean): Promise<NatsConnection> {
+    return connect({
       servers: options.natsUrl,
       name: `gantry-${options.name}`,
       inboxPrefix: options.inbox ?? inboxPrefix(options.name),
       maxReconnectAttempts: -1,
-      waitOnFirstConnect: true,
+      waitOnFirstConnect,
       // A server that dies between greeting and answer is not noticed by the client before this.
       timeout: handshakeMs,
       reconnectTimeWait: 50,
@@ -152,7 +177,6 @@ export class Bus {
         ? {}
         : { authenticator: nkeyAuthenticator(new TextEncoder().encode(options.nkeySeed)) }),
     });
-    return new Bus(options, connection);
   }
 
   /**

@@ -8,6 +8,8 @@ interface ClusterConnectionOptions {
   readonly natsUrl: string;
   readonly nkeySeed: string;
   readonly metrics: BusMetrics;
+  /** Ends the connecting. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** How long a call waits while the cluster has no leader, milliseconds: longer than an election takes. */
