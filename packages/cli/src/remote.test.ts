@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { X509Certificate } from 'node:crypto';
-import { refusalOf } from './client/pinned-connection.js';
+import { refusalOf } from '@gantry/membership/server-certificate';
 import { fingerprintIn, parseRemoteAddress } from './client/remote-transport.js';
 import { TestAuthority, type IssuedCertificate } from './testing/authority.js';
 import { GantryUnderTest, type Finished } from './testing/command-line.js';
@@ -93,7 +93,7 @@ test('a certificate for another address, another use or another time is refused'
     return certificate;
   };
   const refusal = (leaf: X509Certificate, host: string, now?: number): string | undefined =>
-    refusalOf(leaf, host, authority.fingerprint, now);
+    refusalOf(leaf, host, authority.fingerprint, { now });
   const good = chainOf('IP:192.0.2.1,DNS:one.example');
   assert.equal(refusal(good, '192.0.2.1'), undefined);
   assert.equal(refusal(good, 'one.example'), undefined);

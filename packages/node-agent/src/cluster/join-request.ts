@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import type { Token } from '@gantry/membership';
 import { fingerprintOf } from '@gantry/membership/certificates';
+import { refusalOf } from '@gantry/membership/server-certificate';
 import { type GantryError, type ErrorCode, type control } from '@gantry/protocol';
 import { reasonOf, refusal } from '../refuse.js';
 
@@ -58,7 +59,7 @@ export interface TrustedConnection extends Disposable {
 
 /**
  * Connects, and trusts nothing but the token: the server's certificate must be signed by the authority whose fingerprint
- * the token carries. Nothing is sent before.
+ * the token carries, for a control node at this address. Nothing is sent before.
  */
 export async function connectTrusted(address: ControlAddress, token: Token): Promise<TrustedConnection> {
   const socket = connect({
@@ -66,6 +67,7 @@ export async function connectTrusted(address: ControlAddress, token: Token): Pro
     port: address.port,
     // Judged below by the token's fingerprint: the authority itself is not known here yet.
     rejectUnauthorized: false,
+    minVersion: 'TLSv1.2',
     ...(isIP(address.host) === 0 ? { servername: address.host } : {}),
   });
   try {
@@ -84,13 +86,16 @@ export async function connectTrusted(address: ControlAddress, token: Token): Pro
     socket.destroy();
     throw unreachable(address, error);
   }
-  if (!isSignedBy(socket, token.caFingerprint)) {
+  const why = refusalOf(socket.getPeerX509Certificate(), address.host, token.caFingerprint, {
+    role: 'control',
+  });
+  if (why !== undefined) {
     socket.destroy();
     throw refusal(
       'permission_denied',
       'JoinCluster',
       address.text,
-      `${address.text} does not belong to the cluster that the token is for: its certificate is signed by another authority`,
+      `${address.text} ${why}; nothing was sent to it`,
     );
   }
   return {
@@ -102,24 +107,6 @@ export async function connectTrusted(address: ControlAddress, token: Token): Pro
 
 class NoAnswer extends Error {
   readonly code = 'ETIMEDOUT';
-}
-
-function isSignedBy(socket: TLSSocket, caFingerprint: string): boolean {
-  const leaf = socket.getPeerX509Certificate();
-  if (leaf === undefined) return false;
-  const now = Date.now();
-  if (Date.parse(leaf.validFrom) > now + 3_600_000 || Date.parse(leaf.validTo) < now) return false;
-  const seen = new Set<string>();
-  for (
-    let one = leaf.issuerCertificate;
-    one !== undefined && !seen.has(one.fingerprint256);
-    one = one.issuerCertificate
-  ) {
-    seen.add(one.fingerprint256);
-    if (fingerprintOf(one.raw) === caFingerprint && leaf.checkIssued(one) && leaf.verify(one.publicKey))
-      return true;
-  }
-  return false;
 }
 
 /** Why nobody could be asked, in words that say what to look at. */

@@ -12,6 +12,7 @@ import {
   fingerprintOf,
   signRequest,
   type Authority,
+  type CertificateSubject,
 } from '@gantry/membership/certificates';
 import type { control } from '@gantry/protocol';
 import { ScriptedControl, TestServer, freePort } from '../testing/scripted-control.js';
@@ -44,12 +45,14 @@ async function startApi(
   t: TestContext,
   authority: Authority,
   answer: (wish: control.JoinNodeRequest) => Promise<{ status: number; body: unknown }>,
+  { address, role }: Omit<CertificateSubject, 'nodeId'> = { address: '127.0.0.1', role: 'control' },
+  host = '127.0.0.1',
 ): Promise<{ readonly port: number; readonly wishes: control.JoinNodeRequest[] }> {
   const { request, key } = await createRequest('leader');
   const certificate = await signRequest(authority, request, {
     nodeId: 'leader',
-    address: '127.0.0.1',
-    role: 'control',
+    address,
+    role,
   });
   const wishes: control.JoinNodeRequest[] = [];
   const server: Server = createHttpsServer(
@@ -67,7 +70,7 @@ async function startApi(
       });
     },
   );
-  server.listen(0, '127.0.0.1');
+  server.listen(0, host);
   await once(server, 'listening');
   t.after(() => server.close());
   return { port: (server.address() as AddressInfo).port, wishes };
@@ -169,7 +172,7 @@ test('a server of another cluster is told nothing', async (t) => {
       { controlAddress: `127.0.0.1:${api.port}`, token, address: '192.0.2.2' },
       callContext(),
     ),
-    { code: 'permission_denied', message: /does not belong to the cluster that the token is for/ },
+    { code: 'permission_denied', message: /is not of the cluster that the token names/ },
   );
   assert.equal(api.wishes.length, 0);
   assert.equal(readMembership(directory), undefined);
@@ -216,6 +219,40 @@ test('whatever goes wrong in a join is one clear sentence, and leaves nothing', 
       { code, message },
     );
   assert.ok(!existsSync(membershipPaths(directory).directory), 'nothing is half made');
+});
+
+test('a node of the right cluster that is no control node, or is at another address, is told nothing', async (t) => {
+  const { member, directory } = await scene(t);
+  const authority = await createAuthority('c1');
+  const { token } = makeToken('gj1', 'worker', fingerprintOf(authority.certificate));
+  const cases = [
+    ['127.0.0.1', { address: '127.0.0.1', role: 'worker' }, /is not of a control node; nothing was sent/],
+    ['127.0.0.2', { address: '192.0.2.9', role: 'control' }, /not for 127\.0\.0\.2; nothing was sent/],
+  ] as const;
+  for (const [host, subject, message] of cases) {
+    const api = await startApi(t, authority, (wish) => accept(authority, wish), subject, host);
+    await assert.rejects(
+      member.membership.JoinCluster(
+        { controlAddress: `${host}:${api.port}`, token, address: '192.0.2.2' },
+        callContext(),
+      ),
+      { code: 'permission_denied', message },
+    );
+    assert.equal(api.wishes.length, 0);
+  }
+  assert.ok(!existsSync(membershipPaths(directory).directory));
+});
+
+test('what failed is tried again when it is asked again, and each method has answers of its own', async (t) => {
+  const { member } = await scene(t);
+  const asked = callContext();
+  await assert.rejects(member.membership.InitCluster({ address: '0.0.0.0' }, asked), {
+    code: 'invalid_argument',
+  });
+  await assert.rejects(member.membership.LeaveCluster({ force: true }, asked), /is in no cluster/);
+  const { address } = await member.membership.InitCluster({ address: '192.0.2.1' }, asked);
+  assert.equal(address, '192.0.2.1');
+  assert.deepEqual(await member.membership.LeaveCluster({ force: true }, asked), {});
 });
 
 test('a token for the api is known by its secret until it ends', () => {
