@@ -68,6 +68,7 @@ export class ClusterLink {
       this.#lease ??
       (await new Promise<Lease | undefined>((resolve) => {
         const timer = setTimeout(() => resolve(undefined), deadlineMs);
+        signal.addEventListener('abort', () => (clearTimeout(timer), resolve(undefined)), { once: true });
         this.#heldListeners.add((made) => {
           clearTimeout(timer);
           resolve(made);
@@ -81,16 +82,20 @@ export class ClusterLink {
   async close(goesDown: boolean): Promise<void> {
     if (goesDown && this.#lease?.held === true) await this.#lease.announceMaintenance();
     this.#closing.abort();
-    // Before there was a connection there is nothing to wait for.
-    if (this.#bus !== undefined) await this.#done;
+    await this.#done;
   }
 
   async #run(): Promise<void> {
     const { signal } = this.#closing;
     const { nodeId, logger } = this.#agent.context;
     const { natsUrl, nkeySeed, busMetrics: metrics } = this.#environment;
-    const bus = await connectCluster('agent', { nodeId, natsUrl, nkeySeed, metrics });
-    if (signal.aborted) return bus.close();
+    const bus = await connectCluster('agent', { nodeId, natsUrl, nkeySeed, metrics, signal }).catch(
+      (error: unknown) => {
+        if (signal.aborted) return undefined;
+        throw error;
+      },
+    );
+    if (bus === undefined) return;
     this.#bus = bus;
     const serving = this.#serve(bus);
     const watch = new TaskWatch({

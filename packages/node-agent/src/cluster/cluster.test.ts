@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readMembership, readView } from '@gantry/membership';
+import { membershipPaths, readMembership, readView } from '@gantry/membership';
 import { failure } from '../testing/scripted-agent.js';
-import { ScriptedControl, TestServer, until } from '../testing/scripted-control.js';
+import { ScriptedControl, TestServer, freePort, until } from '../testing/scripted-control.js';
 import { callContext, ScriptedMember, task } from '../testing/scripted-member.js';
 import type { Container } from '../container.js';
+import { markLeaving } from './member-files.js';
 
 interface Scene {
   readonly server: TestServer;
@@ -249,7 +251,10 @@ test('the lease is renewed with what the node has, and its going down is announc
   assert.ok((first?.status?.memoryBytes ?? 0) > 0);
   assert.equal(first?.status?.operatingSystem, 'linux');
   await member.cluster.stop();
+  const told = control.renewals.length;
   assert.equal(control.renewals.at(-1)?.maintenance, true);
+  await sleep(1_200);
+  assert.equal(control.renewals.length, told, 'nothing takes it back');
 });
 
 test('a bus server that is killed and comes back is only a pause', async (t) => {
@@ -277,6 +282,49 @@ test('leaving ends the tasks, tells control and forgets the cluster', async (t) 
   assert.equal(member.world.agent.registry.size, 0);
   assert.equal(readMembership(member.world.agent.context.config.state_dir), undefined);
   await assert.rejects(member.membership.LeaveCluster({ force: true }, callContext()), /is in no cluster/);
+});
+
+test('an agent killed while it leaves is followed by one that finishes the leave', async (t) => {
+  const { control, member, succeed } = await scene(t);
+  control.order(task('t1'));
+  await until(() => control.stateOf('t1') === 'TASK_STATE_RUNNING', 't1 runs');
+  const { state_dir } = member.world.agent.context.config;
+  markLeaving(state_dir);
+  member.world.services.answers.SignalContainer = () => {
+    end(member, 't1', 143);
+    return {};
+  };
+  const next = await succeed();
+  next.world.services.answers.SignalContainer = () => {
+    end(next, 't1', 143);
+    return {};
+  };
+  await next.cluster.leaveFinished;
+  assert.equal(control.left, 1);
+  assert.equal(next.cluster.membership, undefined);
+  assert.ok(!existsSync(membershipPaths(state_dir).directory));
+  assert.equal(next.world.agent.registry.size, 0);
+});
+
+test('what is left over of tasks writes nothing once the cluster is forgotten', async (t) => {
+  const { control, member } = await scene(t);
+  control.order(task('t1'));
+  await until(() => control.stateOf('t1') === 'TASK_STATE_RUNNING', 't1 runs');
+  await member.cluster.exit();
+  const { directory } = membershipPaths(member.world.agent.context.config.state_dir);
+  end(member, 't1', 0);
+  await until(() => member.cluster.runner.countStates().get('complete') === 1, 't1 is complete');
+  assert.ok(!existsSync(directory));
+});
+
+test('a connection that never stands ends with the leaving', async (t) => {
+  const member = new ScriptedMember(`nats://127.0.0.1:${await freePort()}`);
+  t.after(() => member[Symbol.asyncDispose]());
+  member.enter();
+  await sleep(100);
+  const begun = performance.now();
+  await member.cluster.exit();
+  assert.ok(performance.now() - begun < 3_000);
 });
 
 test('a node that cannot tell control leaves by force only', async (t) => {

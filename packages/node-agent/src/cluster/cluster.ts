@@ -10,7 +10,8 @@ import type { control } from '@gantry/protocol';
 import type { Agent } from '../agent.js';
 import { reasonOf } from '../refuse.js';
 import { ClusterLink } from './cluster-link.js';
-import { discardStores, forgetCluster, writeMember, type NewMember } from './member-files.js';
+import { finishLeave } from './leave.js';
+import { discardStores, forgetCluster, isLeaving, writeMember, type NewMember } from './member-files.js';
 import type { RelayPlace } from './relay.js';
 import { judgeOrders, readSeen, seenAfter, writeSeen, type Seen } from './seen.js';
 import { StatusReports } from './status-reports.js';
@@ -43,6 +44,8 @@ export class Cluster {
   #named: Set<string> | undefined;
   /** The node leaves: control's orders are not followed any more. */
   #leaving = false;
+  #stopped = false;
+  #leaveFinished: Promise<void> = Promise.resolve();
 
   constructor(agent: Agent, environment: ClusterEnvironment) {
     this.agent = agent;
@@ -62,6 +65,16 @@ export class Cluster {
 
   get link(): ClusterLink | undefined {
     return this.#link;
+  }
+
+  /** The agent stops. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Settles when a leave that an earlier agent began has come to its end; at once when there is none. Never rejects. */
+  get leaveFinished(): Promise<void> {
+    return this.#leaveFinished;
   }
 
   /** Why no orders are followed; empty when they are. */
@@ -92,6 +105,9 @@ export class Cluster {
     try {
       const membership = readMembership(context.config.state_dir);
       const view = readView(context.config.state_dir);
+      // Killed when it had left, but not yet forgotten all of it.
+      if (membership === undefined && isLeaving(context.config.state_dir))
+        forgetCluster(context.config.state_dir);
       if (membership !== undefined && view !== undefined) this.#begin(membership, view);
     } catch (error) {
       context.logger.error(
@@ -101,6 +117,10 @@ export class Cluster {
     }
     // Tasks run on whether control answers or not.
     this.runner.start();
+    if (this.#membership === undefined || !isLeaving(context.config.state_dir)) return;
+    this.#leaveFinished = finishLeave(this).catch((error: unknown) => {
+      context.logger.error({ reason: reasonOf(error) }, 'the leaving that was begun cannot be finished');
+    });
   }
 
   /** From here on the node is a member. */
@@ -127,6 +147,7 @@ export class Cluster {
     const link = this.#link;
     clearTimeout(this.#seenTimer);
     this.#seenTimer = undefined;
+    this.runner.disownAll();
     forgetCluster(this.agent.context.config.state_dir);
     this.#link = undefined;
     this.#membership = undefined;
@@ -140,6 +161,7 @@ export class Cluster {
 
   /** The agent stops; containers run on. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     this.runner.stop();
     await this.#link?.close(true);
     this.#writeSeen();

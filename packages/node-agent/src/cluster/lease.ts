@@ -29,6 +29,9 @@ export class Lease {
   #failing = false;
   #refusal = '';
   readonly #waiting = new Set<() => void>();
+  /** Ends the renewing, but not a call that is under way. */
+  readonly #ending = new AbortController();
+  #running: Promise<void> = Promise.resolve();
 
   constructor(parts: LeaseParts) {
     this.#parts = parts;
@@ -57,14 +60,20 @@ export class Lease {
     return this.#refusal;
   }
 
-  /** Renews until the signal aborts. */
-  async run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
+  /** Renews until the signal aborts, or the going down is announced. */
+  run(signal: AbortSignal): Promise<void> {
+    this.#running = this.#run(signal);
+    return this.#running;
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const either = AbortSignal.any([signal, this.#ending.signal]);
+    while (!either.aborted) {
       const begun = performance.now();
       await this.#renew(signal);
       const restMs = RENEW_INTERVAL_MS - (performance.now() - begun);
       // After a failure at once again, but never as fast as one can.
-      await sleep(Math.max(restMs, 50), undefined, { signal }).catch(() => undefined);
+      await sleep(Math.max(restMs, 50), undefined, { signal: either }).catch(() => undefined);
     }
   }
 
@@ -82,8 +91,13 @@ export class Lease {
     return this.held;
   }
 
-  /** Tells control that this node goes down and comes back. Whether it hears that or not, the node goes. */
+  /**
+   * Tells control that this node goes down and comes back. Whether it hears that or not, the node goes. It is the last word:
+   * a renewal after it would take it back.
+   */
   async announceMaintenance(): Promise<void> {
+    this.#ending.abort();
+    await this.#running;
     await this.#parts.bus
       .call(
         RenewLease,

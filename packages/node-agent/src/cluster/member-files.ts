@@ -1,4 +1,4 @@
-import { readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   membershipPaths,
@@ -39,6 +39,18 @@ export function writeMember(stateDirectory: string, member: NewMember): void {
     throw error;
   }
 }
+
+/** In the cluster's directory from a leave's begin to its end, so that the next agent finishes what this one cannot. */
+const leavingMark = (stateDirectory: string): string =>
+  join(membershipPaths(stateDirectory).directory, 'leaving');
+
+export const markLeaving = (stateDirectory: string): void =>
+  writeClusterFile(leavingMark(stateDirectory), '');
+
+export const unmarkLeaving = (stateDirectory: string): void =>
+  rmSync(leavingMark(stateDirectory), { force: true });
+
+export const isLeaving = (stateDirectory: string): boolean => existsSync(leavingMark(stateDirectory));
 
 /** The node is no member from here on: `membership.json` goes first, then the rest. */
 export function forgetCluster(stateDirectory: string): void {

@@ -7,16 +7,15 @@ import { membershipPaths, parseToken, secretFits, type MembershipRecord } from '
 import { createAuthority, createRequest, fingerprintOf, signRequest } from '@gantry/membership/certificates';
 import { control, type node } from '@gantry/protocol';
 import { nkeys } from 'nats';
-import { reasonOf, refusal } from '../refuse.js';
+import { refusal } from '../refuse.js';
 import type { ClusterLink } from './cluster-link.js';
 import type { Cluster } from './cluster.js';
 import { checkJoinAnswer, connectTrusted, parseControlAddress, postJoin } from './join-request.js';
+import { leaveCluster } from './leave.js';
 import { checkAddress, noAddress, ownAddress } from './own-address.js';
 
 /** How long a new member waits for its first lease: nats-server is started anew meanwhile, and perhaps a leader elected. */
 const CONNECT_MS = 20_000;
-const DRAIN_MS = 120_000;
-const TELL_MS = 5_000;
 
 const roles = { control: 'NODE_ROLE_CONTROL', worker: 'NODE_ROLE_WORKER' } as const;
 
@@ -26,17 +25,18 @@ function publicKeyOf(seed: string): string {
   return tools.fromSeed(Buffer.from(seed)).getPublicKey();
 }
 
-/** What is asked twice, because the bus was lost under the first asking, is done once. */
+/** What is asked twice, because the bus was lost under the first asking, is done once; what failed may be tried again. */
 class Asked {
   readonly #answers = new Map<string, Promise<unknown>>();
 
-  once<T>(requestId: string, work: () => Promise<T>): Promise<T> {
-    const known = this.#answers.get(requestId) as Promise<T> | undefined;
+  once<T>(method: string, requestId: string, work: () => Promise<T>): Promise<T> {
+    const key = `${method} ${requestId}`;
+    const known = this.#answers.get(key) as Promise<T> | undefined;
     if (known !== undefined) return known;
     const answer = work();
-    this.#answers.set(requestId, answer);
-    answer.catch(() => undefined);
-    for (const [id] of this.#answers) if (this.#answers.size > 20) this.#answers.delete(id);
+    this.#answers.set(key, answer);
+    answer.catch(() => this.#answers.delete(key));
+    for (const [one] of this.#answers) if (this.#answers.size > 20) this.#answers.delete(one);
     return answer;
   }
 }
@@ -46,18 +46,19 @@ export function createMembership(cluster: Cluster, clusterKeySeed: string): Hand
   const asked = new Asked();
   let changing: Promise<unknown> = Promise.resolve();
   /** One change of membership at a time; the same request repeated gets the answer of its first asking. */
-  const change = <T>(requestId: string, work: () => Promise<T>): Promise<T> =>
-    asked.once(requestId, () => {
-      const done = changing.then(work);
+  const change = <T>(method: string, requestId: string, work: () => Promise<T>): Promise<T> =>
+    asked.once(method, requestId, () => {
+      const done = changing.then(() => cluster.leaveFinished).then(work);
       changing = done.catch(() => undefined);
       return done;
     });
   return {
     InitCluster: ({ address }, { requestId }) =>
-      change(requestId, () => initCluster(cluster, clusterKeySeed, address)),
+      change('InitCluster', requestId, () => initCluster(cluster, clusterKeySeed, address)),
     JoinCluster: (request, { requestId }) =>
-      change(requestId, () => joinCluster(cluster, clusterKeySeed, request)),
-    LeaveCluster: ({ force }, { requestId }) => change(requestId, () => leaveCluster(cluster, force)),
+      change('JoinCluster', requestId, () => joinCluster(cluster, clusterKeySeed, request)),
+    LeaveCluster: ({ force }, { requestId }) =>
+      change('LeaveCluster', requestId, () => leaveCluster(cluster, force)),
     GetMembership: () => Promise.resolve(describe(cluster)),
     CheckApiToken: ({ id, secret }) => Promise.resolve(checkApiToken(cluster.view, id, secret, Date.now())),
   };
@@ -209,49 +210,6 @@ function addressOn(localAddress: string): string {
   const address = localAddress.replace(/^::ffff:/, '');
   if (isIP(address) === 0 || address === '::1' || address.startsWith('127.')) throw noAddress('JoinCluster');
   return checkAddress(address, 'JoinCluster');
-}
-
-async function leaveCluster(cluster: Cluster, force: boolean): Promise<node.LeaveClusterResponse> {
-  const { membership, view, connected, runner } = cluster;
-  const { nodeId, logger } = cluster.agent.context;
-  const refuse = (message: string): never => {
-    throw refusal('failed_precondition', 'LeaveCluster', membership?.clusterId ?? '', message);
-  };
-  if (membership === undefined) return refuse('this node is in no cluster');
-  const others = (view?.members ?? []).filter(
-    (one) => one.role === 'NODE_ROLE_CONTROL' && one.nodeId !== nodeId,
-  );
-  const last = membership.role === 'control' && others.length === 0;
-  if (last && !force)
-    refuse('this is the last control node, the cluster ends with its leaving: leave by force to do that');
-  if (!connected && !force)
-    refuse(
-      'control cannot be told of the leaving, the node is not connected to it: try again, or leave by force',
-    );
-  cluster.setLeaving(true);
-  try {
-    if (!(await runner.removeAll(DRAIN_MS)) && !force)
-      refuse(`not all tasks of this node ended within ${DRAIN_MS / 1000} s: try again, or leave by force`);
-    if (!last) await tellLeaving(cluster, force);
-  } catch (error) {
-    cluster.setLeaving(false);
-    throw error;
-  }
-  await cluster.exit();
-  logger.info({ cluster: membership.clusterId }, 'this node has left its cluster');
-  return {};
-}
-
-async function tellLeaving(cluster: Cluster, force: boolean): Promise<void> {
-  await cluster.reportsSettled(TELL_MS);
-  try {
-    const bus = cluster.link?.bus;
-    if (bus === undefined) throw new Error('there is no connection to it');
-    await bus.call(control.Dispatcher.methods.LeaveCluster, {}, { deadlineMs: TELL_MS });
-  } catch (error) {
-    if (!force) throw error;
-    cluster.agent.context.logger.warn({ reason: reasonOf(error) }, 'control was not told of the leaving');
-  }
 }
 
 async function untilConnected(link: ClusterLink, operation: string, what: string): Promise<void> {

@@ -38,6 +38,7 @@ export class RunningTask {
   #working = false;
   #again = false;
   #gone = false;
+  #disowned = false;
   /** Aborted when the wish changes: what is under way for the old one ends. */
   #wish = new AbortController();
   #told = '';
@@ -68,6 +69,11 @@ export class RunningTask {
     this.#change({ ...this.#record, desired: firmer(this.#record.desired, 'removed') });
   }
 
+  /** The node is in its cluster no more: what is left of the task goes, but nothing is written or told of it. */
+  disown(): void {
+    this.#disowned = true;
+  }
+
   #change(next: TaskRecord): void {
     if (next.desired !== this.#record.desired) {
       this.#keep(next);
@@ -84,6 +90,7 @@ export class RunningTask {
 
   /** Tells control where the task is: when that has changed, or at all events. */
   report(always: boolean): void {
+    if (this.#disowned) return;
     const status = this.#status();
     const text = JSON.stringify({ ...status, changedUnixMs: 0 });
     if (!always && text === this.#told) return;
@@ -218,6 +225,7 @@ export class RunningTask {
   /** In memory and on disk; a disk that takes nothing costs what a restart would know, not the task. */
   #keep(record: TaskRecord): void {
     this.#record = Object.freeze(record);
+    if (this.#disowned) return;
     try {
       this.#parts.files.write(this.#record);
     } catch (error) {
@@ -229,8 +237,10 @@ export class RunningTask {
   #forget(): void {
     this.#gone = true;
     const { reports, files, forgotten } = this.#parts;
-    reports.tell(this.id, { taskId: this.id, status: this.#status(), removed: true }, false);
-    files.remove(this.id);
+    if (!this.#disowned) {
+      reports.tell(this.id, { taskId: this.id, status: this.#status(), removed: true }, false);
+      files.remove(this.id);
+    }
     forgotten(this.id);
   }
 

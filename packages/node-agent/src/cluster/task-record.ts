@@ -1,10 +1,11 @@
 import type { control } from '@gantry/protocol';
-import { isForward, type Desired, type TaskStateName } from './decide-task.js';
+import { isEnded, isForward, type Desired, type TaskStateName } from './decide-task.js';
 
 /** A task as this node remembers it: `<state_dir>/cluster/tasks/<id>.json`. */
 export interface TaskRecord {
   readonly version: 1;
   readonly task: control.Task;
+  /** A secret, for as long as the task may need its image. */
   readonly credential: control.RegistryCredential | undefined;
   readonly desired: Desired;
   readonly state: TaskStateName;
@@ -48,15 +49,22 @@ export function firmer(one: Desired, other: Desired): Desired {
   return FIRMNESS.indexOf(one) >= FIRMNESS.indexOf(other) ? one : other;
 }
 
+/** What a task in that state still needs of its credential: none once it has ended. */
+const credentialFor = (
+  state: TaskStateName,
+  credential: control.RegistryCredential | undefined,
+): control.RegistryCredential | undefined => (isEnded(state) ? undefined : credential);
+
 /** A task that this node hears of for the first time: it goes on from where control knows it to be. */
 export function newTaskRecord({ task, credential }: AssignedTask, nowUnixMs: number): TaskRecord {
   const { status } = task;
+  const state = stateOf(status?.state);
   return Object.freeze({
     version: 1,
     task,
-    credential,
+    credential: credentialFor(state, credential),
     desired: DESIRED[task.desired],
-    state: stateOf(status?.state),
+    state,
     message: status?.message ?? '',
     changedUnixMs: status?.changedUnixMs || nowUnixMs,
     containerId: status?.containerId ?? '',
@@ -70,7 +78,8 @@ export interface AssignedTask {
 }
 
 /** What another word of control changes: its wish, and the credential. The very same object when nothing. */
-export function withOrders(record: TaskRecord, { task, credential }: AssignedTask): TaskRecord {
+export function withOrders(record: TaskRecord, { task, credential: given }: AssignedTask): TaskRecord {
+  const credential = credentialFor(record.state, given);
   const desired = firmer(record.desired, DESIRED[task.desired]);
   if (desired === record.desired && JSON.stringify(credential) === JSON.stringify(record.credential))
     return record;
@@ -86,6 +95,7 @@ export function inState(
   if (!isForward(record.state, next.state)) return record;
   return Object.freeze({
     ...record,
+    credential: credentialFor(next.state, record.credential),
     state: next.state,
     message: next.message,
     changedUnixMs: nowUnixMs,

@@ -104,6 +104,11 @@ export class TaskRunner {
     return this.#tasks.size === 0;
   }
 
+  /** The cluster is left: what did not go yet still goes, without a word on disk or to control. */
+  disownAll(): void {
+    for (const task of this.#tasks.values()) task.disown();
+  }
+
   /** Tells control of all tasks, whatever it knows. */
   reportAll(): void {
     for (const task of this.#tasks.values()) task.report(true);
