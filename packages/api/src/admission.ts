@@ -7,12 +7,17 @@ import { GantryError, node } from '@gantry/protocol';
 /** Asked by a node that is no member yet: what lets it in is the join token inside the request. */
 const joinPath = '/v1/cluster/members';
 const readingMethods: ReadonlySet<string> = new Set(['GET', 'HEAD']);
+const metricsRoutes: ReadonlySet<string> = new Set(['/v1/metrics/:service', '/v1/discovery/prometheus']);
+
+/** Requests over TLS whose bearer was let in. */
+const known = new WeakSet<IncomingMessage>();
 
 /**
  * Who asks, as the audit log names them. On the unix socket that is whoever may open it; over TLS the bearer of a token
- * of the cluster, who must be an administrator for anything but reading. Rejects with `permission_denied`.
+ * of the cluster, whose role must allow it. `route` is the pattern that the router found: no spelling of a path passes for
+ * another's. Rejects with `permission_denied`.
  */
-export async function admit(bus: Bus, request: IncomingMessage): Promise<string> {
+export async function admit(bus: Bus, request: IncomingMessage, route?: string): Promise<string> {
   if (!isOverTls(request)) return `root on ${bus.nodeId}`;
   const { method = '', url = '' } = request;
   const path = url.split('?')[0] ?? '';
@@ -23,9 +28,37 @@ export async function admit(bus: Bus, request: IncomingMessage): Promise<string>
     secret: token.secret,
   });
   if (role === '') throw unknown(path, 'this token is unknown, was revoked or has ended');
-  if (role !== 'admin' && !readingMethods.has(method))
-    throw refused(path, `token ${name} may read only; ${method} ${path} needs a token of the role admin`);
+  const wanting = wantingRole(role, method, route);
+  if (wanting !== undefined)
+    throw refused(path, `token ${name} ${wanting.may} only; ${method} ${path} needs ${wanting.needs}`);
+  known.add(request);
   return `token ${name}`;
+}
+
+/** Whether the request comes from a bearer of a token who was let in: of others nothing is waited for. */
+export const isKnown = (request: IncomingMessage): boolean => known.has(request);
+
+/** What a role may, when it may not do this. A role that this release does not know may nothing. */
+function wantingRole(
+  role: string,
+  method: string,
+  route: string | undefined,
+): { readonly may: string; readonly needs: string } | undefined {
+  const reads = readingMethods.has(method);
+  const needs = `a token of the role ${reads ? 'read or admin' : 'admin'}`;
+  switch (role) {
+    case 'admin':
+      return undefined;
+    case 'read':
+      return reads ? undefined : { may: 'may read', needs };
+    case 'metrics':
+      // A worker is sent this token with every scrape, and may be in strange hands.
+      return method === 'GET' && route !== undefined && metricsRoutes.has(route)
+        ? undefined
+        : { may: 'may read metrics', needs };
+    default:
+      return { may: `has the unknown role ${JSON.stringify(role)}`, needs };
+  }
 }
 
 const isOverTls = ({ socket }: IncomingMessage): boolean => (socket as Partial<TLSSocket>).encrypted === true;

@@ -189,6 +189,39 @@ test('a member listens over TLS and asks for a token: an administrator may all, 
   assert.equal((lastAsked() as { actor: string }).actor, 'token the admin');
 });
 
+test('a token for metrics reads metrics and where they are, and nothing else, however the path is spelt', async () => {
+  await becomeMember();
+  const { metrics, owner } = running.cluster.tokens;
+  for (const path of ['/v1/metrics/api', '/v1/metrics/api?x=1', '/v1/discovery/prometheus'])
+    assert.equal((await outside('GET', path, metrics.token)).status, 200, path);
+  for (const [method, path] of [
+    ['GET', '/v1/nodes'],
+    ['GET', '/v1/services/shop_web/logs'],
+    ['GET', '/v1/containers'],
+    ['GET', '/v1/api-tokens'],
+    ['GET', '/v1/openapi.json'],
+    ['GET', '/v1/metrics/../nodes'],
+    ['GET', '/v1/metrics/api/../../nodes'],
+    ['GET', '//v1/metrics/api'],
+    ['GET', '/nothing?/v1/metrics/api'],
+    ['HEAD', '/v1/metrics/api'],
+    ['POST', '/v1/metrics/api'],
+    ['POST', '/v1/cluster/tokens'],
+    ['DELETE', '/v1/nodes/a'],
+  ] as const) {
+    const refused = await outside(method, path, metrics.token);
+    assert.equal(refused.status, 403, `${method} ${path}: ${refused.text}`);
+    if (method !== 'HEAD') assert.match(refused.text, /token the metrics may read metrics only/);
+  }
+  const strange = await outside('GET', '/v1/nodes', owner.token);
+  assert.equal(strange.status, 403, strange.text);
+  assert.match(strange.text, /unknown role/);
+  assert.ok(
+    running.cluster.asked.every(({ method }) => method === 'ListNodes'),
+    'nothing of it reached control',
+  );
+});
+
 test('a node that joins needs no api token: its join token is inside', async () => {
   await becomeMember();
   const body = { token: 'gj1...', nodeId: 'c', certificateRequest: 'pem', busKey: 'U', clockUnixMs: 1 };
@@ -200,6 +233,11 @@ test('a node that joins needs no api token: its join token is inside', async () 
 
 test('nobody attaches over TLS without an administrator’s token', async () => {
   await becomeMember();
+  for (const { token } of [running.cluster.tokens.read, running.cluster.tokens.metrics])
+    await attachRefused(token);
+});
+
+async function attachRefused(token: string): Promise<void> {
   const sent = request({
     host: '127.0.0.1',
     port: running.cluster.port,
@@ -210,14 +248,14 @@ test('nobody attaches over TLS without an administrator’s token', async () => 
     headers: {
       connection: 'Upgrade',
       upgrade: 'gantry-frames/1',
-      authorization: `Bearer ${running.cluster.tokens.read.token}`,
+      authorization: `Bearer ${token}`,
     },
   });
   sent.end();
   const [answer] = (await once(sent, 'response')) as [IncomingMessage];
   assert.equal(answer.statusCode, 403);
   answer.resume();
-});
+}
 
 test('the door over TLS closes when the node leaves its cluster', async () => {
   await becomeMember();

@@ -112,7 +112,7 @@ function validateStrictly(app: FastifyInstance): void {
 function askWhoAsks(app: FastifyInstance, { bus }: ApiParts): void {
   app.decorateRequest('actor', '');
   app.addHook('onRequest', async (request) => {
-    request.actor = await admit(bus, request.raw);
+    request.actor = await admit(bus, request.raw, request.routeOptions.url);
   });
 }
 

@@ -435,7 +435,7 @@ test('tokens for the api are made, listed and revoked', async () => {
   assert.deepEqual(api.bodyOf('POST'), { name: 'deployer', role: 'admin', ttlSeconds: 3600 });
   await must('api-token', 'create', 'viewer');
   assert.deepEqual(api.bodyOf('POST'), { name: 'viewer', role: 'read', ttlSeconds: 0 });
-  assert.match(await refused('api-token', 'create', '--role', 'king', 'x'), /neither read nor admin/);
+  assert.match(await refused('api-token', 'create', '--role', 'king', 'x'), /king.*metrics, read, admin/);
   assert.match(
     await must('api-token', 'ls'),
     /^ID +NAME +ROLE +CREATED +EXPIRES\nb +deployer +admin +2023-[^\n]* +never\n$/,
@@ -454,4 +454,5 @@ test('completion knows nodes, stacks, services and what stands below a verb', as
   assert.equal(await must('__complete', '--', 'stack', 'ps', ''), 'shop\n');
   assert.equal(await must('__complete', '--', 'service', 'logs', 'sh'), 'shop_web\n');
   assert.equal(await must('__complete', '--', 'stack', 'deploy', '--pr'), '--prune\n');
+  assert.equal(await must('__complete', '--', 'api-token', 'create', '--role', ''), 'admin\nmetrics\nread\n');
 });

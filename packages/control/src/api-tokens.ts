@@ -5,6 +5,7 @@ import type { JoiningContext } from './joining.js';
 import { refusal } from './refuse.js';
 
 const mostTokens = 1_000;
+const roles: readonly string[] = ['admin', 'read', 'metrics'];
 
 /** A token for the api over TLS. Its secret is in the answer and nowhere else. */
 export async function createApiToken(
@@ -15,8 +16,8 @@ export async function createApiToken(
     refusal('invalid_argument', 'CreateApiToken', name, message);
   if (!/^[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}$/.test(name))
     throw wrong(`${JSON.stringify(name)} cannot be the name of a token`);
-  if (role !== 'admin' && role !== 'read')
-    throw wrong(`a token's role is admin or read, not ${JSON.stringify(role)}`);
+  if (!roles.includes(role))
+    throw wrong(`a token's role is admin, read or metrics, not ${JSON.stringify(role)}`);
   const { token, id, secretSha256 } = makeToken('ga1', undefined, authorityFingerprint(stateDirectory));
   const createdUnixMs = Math.floor(nowMs());
   const expiresUnixMs = ttlSeconds === 0 ? 0 : createdUnixMs + ttlSeconds * 1_000;

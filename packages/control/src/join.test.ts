@@ -319,7 +319,7 @@ test('tokens for the api are made once per name, listed without what is secret, 
       cluster,
       createApiToken(cluster, { name: 'x', role: 'read', ttlSeconds: 0, ...parts }),
       'invalid_argument',
-      /cannot be the name|role is admin or read/,
+      /cannot be the name|role is admin, read or metrics/,
     );
   assert.deepEqual(
     listApiTokens(cluster).map(({ name, secretSha256 }) => [name, secretSha256]),

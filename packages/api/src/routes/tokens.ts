@@ -28,7 +28,10 @@ export function tokenRoutes(app: FastifyInstance, { bus }: ApiParts): void {
         body: closed(
           {
             name: text('how the audit log names its bearer', { minLength: 1, maxLength: 64 }),
-            role: oneOf(['admin', 'read'], 'admin equals root on every node'),
+            role: oneOf(
+              ['admin', 'read', 'metrics'],
+              'admin equals root on every node; metrics is for /v1/metrics and /v1/discovery/prometheus alone',
+            ),
             ttlSeconds: uint32('absent or 0: it never ends'),
           },
           ['name', 'role'],

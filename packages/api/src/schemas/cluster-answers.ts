@@ -93,7 +93,7 @@ const logLine = closed({
 const apiToken = closed({
   id: text('id'),
   name: text('name'),
-  role: text('admin or read'),
+  role: text('admin, read or metrics'),
   createdUnixMs: unixMs('created'),
   expiresUnixMs: unixMs('0 means never; ends'),
 });

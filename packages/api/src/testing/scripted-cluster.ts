@@ -15,7 +15,8 @@ interface Asked {
 export class ScriptedCluster {
   readonly asked: Asked[] = [];
   readonly caFile: string;
-  readonly tokens: Readonly<Record<'admin' | 'read', NewToken>>;
+  /** By role; `owner` is none that there is. */
+  readonly tokens: Readonly<Record<'admin' | 'read' | 'metrics' | 'owner', NewToken>>;
   /** 0 while the node is in no cluster. */
   port = 0;
   readonly #directory: string;
@@ -41,7 +42,12 @@ export class ScriptedCluster {
     writeFileSync(join(directory, 'node.key'), key);
     const fingerprint = fingerprintOf(authority.certificate);
     const token = (): NewToken => makeToken('ga1', undefined, fingerprint);
-    return new ScriptedCluster(directory, { admin: token(), read: token() });
+    return new ScriptedCluster(directory, {
+      admin: token(),
+      read: token(),
+      metrics: token(),
+      owner: token(),
+    });
   }
 
   served(): AlsoServed[] {
@@ -63,7 +69,7 @@ export class ScriptedCluster {
           keyPath: join(this.#directory, 'node.key'),
         }),
       CheckApiToken: ({ id, secret }) => {
-        for (const role of ['admin', 'read'] as const) {
+        for (const role of ['admin', 'read', 'metrics', 'owner'] as const) {
           const token = this.tokens[role];
           if (token.id === id && secretFits(secret, token.secretSha256))
             return Promise.resolve({ role, name: `the ${role}` });

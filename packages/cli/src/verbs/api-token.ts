@@ -1,5 +1,5 @@
 import type { control } from '@gantry/protocol';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { Context } from '../context.js';
 import { UsageFailure } from '../failures.js';
 import { parseDuration } from '../flags/quantities.js';
@@ -14,11 +14,16 @@ export function configureApiToken(command: Command, context: () => Context): voi
 
   subcommand(command, 'create', 'make a token for the api over TLS')
     .argument('<name>', 'how lists and the audit log name its bearer')
-    .option('--role <role>', 'read, or admin: may all that root may', 'read')
+    .addOption(
+      new Option(
+        '--role <role>',
+        "metrics: only Prometheus' paths; read: all there is to see; admin: all that root may",
+      )
+        .choices(['metrics', 'read', 'admin'])
+        .default('read'),
+    )
     .option('--ttl <duration>', 'the token ends after this time (default: never)')
     .action(async (name: string, flags: { role: string; ttl?: string }) => {
-      if (flags.role !== 'read' && flags.role !== 'admin')
-        throw new UsageFailure(`--role: "${flags.role}" is neither read nor admin`);
       const ttlSeconds = flags.ttl === undefined ? 0 : Math.ceil(parseDuration(flags.ttl, '--ttl') / 1000);
       if (flags.ttl !== undefined && ttlSeconds === 0)
         throw new UsageFailure('--ttl: a token that ends at once is of no use');

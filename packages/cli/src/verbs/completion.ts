@@ -78,6 +78,8 @@ async function candidates(
   const command = new Command(name);
   (await verb.load())(command, context);
   const inner = command.commands.find((one) => one.name() === second) ?? command;
+  const flag = inner.options.find(({ short, long }) => [short, long].includes(words.at(-2)));
+  if (flag?.argChoices !== undefined) return fitting(flag.argChoices);
   if (typed.startsWith('-'))
     return fitting(
       [...inner.options.flatMap(({ short, long }) => [short, long]), '--help'].filter(

@@ -261,14 +261,14 @@ test('a token for the api is known by its secret until it ends', () => {
       {
         id: 'a',
         name: 'graphs',
-        role: 'read',
+        role: 'metrics',
         secretSha256: hashSecret('s'),
         createdUnixMs: 0,
         expiresUnixMs: 100,
       },
     ],
   } as unknown as control.ClusterView;
-  assert.deepEqual(checkApiToken(view, 'a', 's', 99), { role: 'read', name: 'graphs' });
+  assert.deepEqual(checkApiToken(view, 'a', 's', 99), { role: 'metrics', name: 'graphs' });
   for (const [id, secret, now] of [
     ['a', 's', 100],
     ['a', 't', 99],
