@@ -1,16 +1,34 @@
 import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:https';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bus, ServiceKit } from '@gantry/bus';
 import { node } from '@gantry/protocol';
 import type { FastifyInstance } from 'fastify';
+import { isKnown } from './admission.js';
 
 /** Between two looks at the node's membership: joining and leaving through this api are seen at once. */
 const lookEveryMs = 5_000;
 const lookAgainMs = 500;
 const answerWithinMs = 5_000;
+
+/** How long the door waits for people it does not know, and how many connections it has. */
+interface Limits {
+  readonly handshakeMs: number;
+  /** For the headers of a request. */
+  readonly headersMs: number;
+  /** For the body of a request that no token let in: refused ones, and nodes that join. */
+  readonly strangersBodyMs: number;
+  readonly connections: number;
+}
+
+const usualLimits: Limits = {
+  handshakeMs: 10_000,
+  headersMs: 10_000,
+  strangersBodyMs: 10_000,
+  connections: 1_000,
+};
 
 interface Place {
   readonly address: string;
@@ -27,6 +45,7 @@ export class TlsDoor {
   readonly #app: FastifyInstance;
   readonly #bus: Bus;
   readonly #logger: ServiceKit['logger'];
+  readonly #limits: Limits;
   readonly #sockets = new Set<Socket>();
   readonly #stopping = new AbortController();
   #look = new AbortController();
@@ -35,10 +54,11 @@ export class TlsDoor {
   #complaint = '';
   #watching: Promise<void> | undefined;
 
-  constructor(app: FastifyInstance, bus: Bus, logger: ServiceKit['logger']) {
+  constructor(app: FastifyInstance, bus: Bus, logger: ServiceKit['logger'], limits: Limits = usualLimits) {
     this.#app = app;
     this.#bus = bus;
     this.#logger = logger;
+    this.#limits = limits;
   }
 
   start(): void {
@@ -112,12 +132,28 @@ export class TlsDoor {
   }
 
   async #open({ address, port, certificate, key }: Place): Promise<void> {
+    const { handshakeMs, headersMs, connections } = this.#limits;
     const server = createServer(
-      { cert: certificate, key, minVersion: 'TLSv1.3', requestTimeout: 0 },
-      (request, response) => this.#app.routing(request, response),
+      {
+        cert: certificate,
+        key,
+        minVersion: 'TLSv1.3',
+        handshakeTimeout: handshakeMs,
+        headersTimeout: headersMs,
+        // How often node:http looks whose headers are overdue.
+        connectionsCheckingInterval: Math.ceil(headersMs / 5),
+        // Whoever was let in takes as long as an image takes to come. Answers are limited by nothing of this.
+        requestTimeout: 0,
+      },
+      (request, response) => {
+        this.#limitBody(request);
+        this.#app.routing(request, response);
+      },
     );
+    server.maxConnections = connections;
     server.on('upgrade', (request, socket, head) => this.#app.server.emit('upgrade', request, socket, head));
-    server.on('secureConnection', (socket: TLSSocket) => {
+    // Before the handshake already: closing waits for none that hangs in it.
+    server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
     });
@@ -133,6 +169,14 @@ export class TlsDoor {
     server.on('error', (error) => this.#logger.error({ err: error }, 'the door over TLS failed'));
     this.#server = server;
     this.#logger.info({ address, port }, 'listening over TLS');
+  }
+
+  #limitBody(request: IncomingMessage): void {
+    const late = setTimeout(() => {
+      if (!request.complete && !isKnown(request)) request.socket.destroy();
+    }, this.#limits.strangersBodyMs);
+    late.unref();
+    request.once('close', () => clearTimeout(late));
   }
 
   /** Answers under way end with their connections: their askers are told by the broken connection, and ask again. */

@@ -14,6 +14,7 @@ import { closed, flag, uint32 } from '../schemas/schema.js';
 
 /** The protocol named in Upgrade: frames of bytes both ways, see frames.ts. */
 export const upgradeProtocol = 'gantry-frames/1';
+const refusedCloseMs = 5_000;
 
 const terminalSize = {
   rows: uint32('rows of the terminal', { maximum: 65535 }),
@@ -131,8 +132,10 @@ function refuse(socket: Socket, failure: GantryError): void {
     `HTTP/1.1 ${statusOf(failure.code)} Refused\r\ncontent-type: application/json\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );
-  // Nothing of what the client may still send is of use.
+  // Nothing of what the client may still send is of use, and it is not waited for long to end its side.
   socket.resume();
+  const late = setTimeout(() => socket.destroy(), refusedCloseMs).unref();
+  socket.once('close', () => clearTimeout(late));
 }
 
 const attachPath = /^\/v1\/(?:containers\/([^/]+)\/attach|execs\/([^/]+)\/start)$/;
