@@ -1,4 +1,4 @@
-// A real Prometheus beside three hosts: it knows one control node, a read token and the cluster's CA, and finds the rest.
+// A real Prometheus beside three hosts: it knows one control node, a metrics token and the cluster's CA, and finds the rest.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -42,7 +42,7 @@ services:
 `;
 
 async function createToken(cluster: TestCluster): Promise<string> {
-  const output = await cluster.must('api-token', 'create', '--role', 'read', 'prometheus');
+  const output = await cluster.must('api-token', 'create', '--role', 'metrics', 'prometheus');
   const token = /ga1\.[\w.-]+/.exec(output)?.[0];
   assert.ok(token, output);
   return token;
