@@ -30,6 +30,7 @@ export function describeOnCluster(
     });
     afterEach(async () => {
       const current = getCluster();
+      await current.heal();
       await current.removeStacks();
       // Volumes outlive their stacks, and a test may have containers of its own.
       await Promise.all(current.hosts.map((host) => host.removeContainers()));

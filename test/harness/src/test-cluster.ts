@@ -276,6 +276,16 @@ export class TestCluster {
     this.#dead.delete(index);
   }
 
+  /** Every cable in its place, every host and Gantry on it running: what a failed test may have left otherwise. */
+  async heal(): Promise<void> {
+    for (const [index, host] of this.hosts.entries()) {
+      await this.restoreLink(index);
+      if (!this.isAlive(index)) await this.bringBack(index);
+      else await host.startAll();
+    }
+    await this.waitUntilReady(this.living);
+  }
+
   /** Only Gantry goes: shims and containers stay. SIGKILL leaves nats-server too. */
   async killGantryd(index: number, signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
     const host = this.host(index);
