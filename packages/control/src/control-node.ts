@@ -5,7 +5,7 @@ import { GantryError, asGantryError, control } from '@gantry/protocol';
 import type { Logger } from 'pino';
 import type { ControlConfig } from './config.js';
 import { dispatchHandlers } from './dispatch.js';
-import { Beat, becomeLeader, keepLeading } from './election.js';
+import { Beat, becomeLeader, keepLeading, type Sign } from './election.js';
 import { EventLog } from './events.js';
 import { Generations } from './generations.js';
 import { serveFrozen } from './frozen.js';
@@ -61,6 +61,7 @@ export class ControlNode {
   readonly #options: ControlNodeOptions;
   readonly #seen: SeenStore;
   #reign: Reign | undefined;
+  #sign: (Sign & { readonly generation: number }) | undefined;
   #frozenReason = '';
   #term = 0;
   #revision = 0;
@@ -95,6 +96,12 @@ export class ControlNode {
   /** Undefined when well, else one sentence. */
   get unhealthy(): string | undefined {
     return this.#frozenReason === '' ? undefined : this.#frozenReason;
+  }
+
+  #signOf(generation: number): Sign {
+    if (this.#sign?.generation !== generation)
+      this.#sign = { generation, beat: '', heardAtMs: performance.now() };
+    return this.#sign;
   }
 
   #place(): Place {
@@ -172,6 +179,7 @@ export class ControlNode {
       store,
       nodeId,
       leaderLeaseMs: config.leader_lease_ms,
+      sign: this.#signOf(store.generation),
       signal,
       check,
     });

@@ -8,10 +8,18 @@ const renewIntervalMs = 1_000;
 /** A leader whose last acknowledged renewal was sent this long ago stops: well before others take over. */
 const abdicateAfterMs = 3_000;
 
+/** The leader's sign seen last, and when, on this node's monotonic clock. */
+export interface Sign {
+  beat: string;
+  heardAtMs: number;
+}
+
 export interface ElectionOptions {
   readonly store: Store;
   readonly nodeId: string;
   readonly leaderLeaseMs: number;
+  /** Outlives tries that a store which did not answer has ended: a leader that gave no sign meanwhile gave none. */
+  readonly sign: Sign;
   readonly signal: AbortSignal;
   /** Called at each look: throws what makes this node stop trying, for instance a view of another generation. */
   readonly check: () => void;
@@ -31,27 +39,26 @@ export async function becomeLeader({
   store,
   nodeId,
   leaderLeaseMs,
+  sign,
   signal,
   check,
 }: ElectionOptions): Promise<{ term: number; revision: number }> {
-  let lastBeat = '';
-  let heardAt = performance.now();
   for (;;) {
     signal.throwIfAborted();
     check();
     const entry = await store.read('leader');
     const leader = entry === undefined ? undefined : decodeJson<LeaderRecord>(entry.data);
     const beat = leader === undefined ? '' : `${leader.term}.${leader.beat}`;
-    if (beat !== lastBeat) {
-      lastBeat = beat;
-      heardAt = performance.now();
+    if (beat !== sign.beat) {
+      sign.beat = beat;
+      sign.heardAtMs = performance.now();
     }
     const isOpen =
-      leader === undefined || leader.nodeId === nodeId || performance.now() - heardAt >= leaderLeaseMs;
+      leader === undefined || leader.nodeId === nodeId || performance.now() - sign.heardAtMs >= leaderLeaseMs;
     if (isOpen) {
       const won = await tryToLead(store, nodeId, (leader?.term ?? 0) + 1, entry?.revision);
       if (won !== undefined) return won;
-      lastBeat = '';
+      sign.beat = '';
     }
     await sleep(lookIntervalMs, undefined, { signal });
   }

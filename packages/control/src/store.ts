@@ -39,6 +39,8 @@ const keptAuditEntries = 10_000;
 
 /** Asking JetStream takes no longer than this, milliseconds. */
 const requestTimeoutMs = 2_500;
+/** Entries that are read beside each other. */
+const readsAtOnce = 64;
 
 interface Entry {
   readonly data: Uint8Array;
@@ -162,40 +164,49 @@ export class Store {
     return { data: entry.value, revision: entry.revision };
   }
 
-  /** Every entry, no older than `atLeast`. Remembers the revisions for the writes that follow. */
+  /**
+   * Every entry, no older than `atLeast`. Remembers the revisions for the writes that follow. Key by key: a watch would need
+   * a consumer, which nats-server may place on the very machine that has just died.
+   */
   async load(atLeast: number, signal: AbortSignal): Promise<Contents> {
     const contents = new Map<string, Uint8Array>();
+    const stream = `KV_${bucketName(this.generation)}`;
+    const prefix = `$KV.${bucketName(this.generation)}.`;
     await asking('read store', async () => {
-      const watch = await this.#kv.watch();
-      const stop = (): void => watch.stop();
-      const late = setTimeout(stop, 4 * requestTimeoutMs);
-      signal.addEventListener('abort', stop, { once: true });
-      let whole = false;
-      try {
-        for await (const entry of watch) {
-          this.#saw(entry.revision);
-          if (entry.operation === 'PUT') {
-            contents.set(entry.key, entry.value);
-            this.#revisions.set(entry.key, entry.revision);
+      const { state } = await this.#manager.streams.info(stream, { subjects_filter: `${prefix}>` });
+      if (state.last_seq < atLeast)
+        throw unavailable('read store', 'the store does not show yet what it has acknowledged');
+      const waiting = Object.keys(state.subjects ?? {});
+      const readSome = async (): Promise<void> => {
+        for (let subject = waiting.pop(); subject !== undefined; subject = waiting.pop()) {
+          if (signal.aborted) throw unavailable('read store', 'control is stopping');
+          const entry = await this.#lastOf(stream, subject);
+          const key = subject.slice(prefix.length);
+          if (entry === undefined) {
+            this.#revisions.delete(key);
+            this.#removed.add(key);
           } else {
-            contents.delete(entry.key);
-            this.#revisions.delete(entry.key);
-            this.#removed.add(entry.key);
-          }
-          // A copy may lag behind: what it is asked for must have come by.
-          if (entry.delta === 0 && entry.revision >= atLeast) {
-            whole = true;
-            break;
+            this.#saw(entry.revision);
+            this.#revisions.set(key, entry.revision);
+            contents.set(key, entry.data);
           }
         }
-      } finally {
-        clearTimeout(late);
-        signal.removeEventListener('abort', stop);
-        watch.stop();
-      }
-      if (!whole) throw unavailable('read store', 'the store did not show all it holds in time');
+      };
+      await Promise.all(Array.from({ length: readsAtOnce }, readSome));
     });
     return contents;
+  }
+
+  /** The newest message of a subject; undefined when it removed the entry, or is gone itself. */
+  async #lastOf(stream: string, subject: string): Promise<Entry | undefined> {
+    try {
+      const message = await this.#manager.streams.getMessage(stream, { last_by_subj: subject });
+      const operation = message.header.get('KV-Operation');
+      return operation === '' ? { data: message.data, revision: message.seq } : undefined;
+    } catch (error) {
+      if (error instanceof NatsError && error.api_error?.err_code === noMessageFound) return undefined;
+      throw error;
+    }
   }
 
   /** Writes one entry against the revision last seen of it. */
@@ -278,6 +289,7 @@ async function streamExists(manager: JetStreamManager, name: string): Promise<bo
 }
 
 /** JetStream's own error codes. */
+const noMessageFound = 10037;
 const streamNotFound = 10059;
 const wrongLastSequence = 10071;
 

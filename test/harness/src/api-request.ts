@@ -8,7 +8,9 @@ export interface ApiAnswer {
   readonly body: unknown;
 }
 
-const timeoutMs = 15_000;
+/** What was on its way to a leader that dies is not waited for: those who look again and again ask anew. */
+const readWithinMs = 3_000;
+const changeWithinMs = 30_000;
 
 /** One request on a unix socket. Rejects when there is no whole answer in time; an answer that says no is an answer. */
 export function requestApi(
@@ -24,7 +26,7 @@ export function requestApi(
       method,
       path,
       headers: { host: 'gantry', ...(content === undefined ? {} : { 'content-type': 'application/json' }) },
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: AbortSignal.timeout(method === 'GET' ? readWithinMs : changeWithinMs),
     });
     call.once('error', reject);
     call.once('response', (answer) => {
