@@ -1,13 +1,17 @@
+import { createHash } from 'node:crypto';
 import { callerNodeOf, type CallContext, type Handlers } from '@gantry/bus';
-import { GantryError, type control } from '@gantry/protocol';
+import { GantryError, control } from '@gantry/protocol';
 import { auditor } from './audit.js';
 import type { Change } from './state.js';
 import { hasEnded, stateOf } from './placement.js';
+import { batchesBySize } from './pages.js';
 import type { Reign } from './reign.js';
+import { canonicalRegistry, registryOf } from './registries.js';
 import { saysTheSame } from './views.js';
 
-/** As many tasks of usual size as stay well under a message's limit. */
-const tasksPerMessage = 32;
+/** Well under what nats takes in one message. */
+const mostTaskBytes = 256 * 1024;
+const removedIdsPerMessage = 5_000;
 /** Clocks further apart than this are told, milliseconds. */
 const clockToleranceMs = 5_000;
 
@@ -111,7 +115,9 @@ async function* watchTasks(
   for await (const _ of reign.pulses(over)) {
     if (!state.nodes.has(nodeId)) throw foreign(nodeId, clusterId);
     const tasks = state.tasks.ofNode(nodeId);
-    const changed = tasks.filter((task) => sent.get(task.id) !== versionOf(task));
+    const changed = tasks
+      .map((task) => ({ task, credential: credentialOf(state.stacks.get(task.stack), task) }))
+      .filter((assigned) => sent.get(assigned.task.id) !== versionOf(assigned));
     const present = new Set(tasks.map(({ id }) => id));
     const removedTaskIds = [...sent.keys()].filter((id) => !present.has(id));
     const now = viewOf(nodeId);
@@ -125,20 +131,15 @@ async function* watchTasks(
       view = now;
       yield { ...frame(), tasks: [], removedTaskIds: [], complete: false, view };
     }
-    for (let at = 0; at < changed.length; at += tasksPerMessage) {
-      const some = changed.slice(at, at + tasksPerMessage);
-      for (const task of some) sent.set(task.id, versionOf(task));
-      yield {
-        ...frame(),
-        tasks: some.map((task) => ({ task, credential: credentialOf(state.stacks.get(task.stack), task) })),
-        removedTaskIds: [],
-        complete: false,
-        view: undefined,
-      };
-    }
+    for (const assigned of changed) sent.set(assigned.task.id, versionOf(assigned));
+    for (const some of batchesBySize(changed, encodedSize, mostTaskBytes))
+      yield { ...frame(), tasks: some, removedTaskIds: [], complete: false, view: undefined };
     for (const id of removedTaskIds) sent.delete(id);
-    if (isFirst || removedTaskIds.length > 0)
-      yield { ...frame(), tasks: [], removedTaskIds, complete: isFirst, view: undefined };
+    for (let at = 0; at < removedTaskIds.length; at += removedIdsPerMessage) {
+      const some = removedTaskIds.slice(at, at + removedIdsPerMessage);
+      yield { ...frame(), tasks: [], removedTaskIds: some, complete: false, view: undefined };
+    }
+    if (isFirst) yield { ...frame(), tasks: [], removedTaskIds: [], complete: true, view: undefined };
     isFirst = false;
   }
   if (reign.signal.aborted)
@@ -151,9 +152,34 @@ async function* watchTasks(
     });
 }
 
+interface Assigned {
+  readonly task: control.Task;
+  readonly credential: control.RegistryCredential | undefined;
+}
+
+const encodedSize = (assigned: control.AssignedTask): number =>
+  control.AssignedTaskCodec.encode(assigned).length;
+
 /** What an agent must be told of again when it changes. */
-const versionOf = ({ desired, term, serviceVersion, status }: control.Task): string =>
-  `${desired} ${term} ${serviceVersion} ${status?.state === 'TASK_STATE_LOST' ? 'lost' : ''}`;
+function versionOf({ task, credential }: Assigned): string {
+  const { desired, term, serviceVersion, status } = task;
+  const lost = status?.state === 'TASK_STATE_LOST' ? 'lost' : '';
+  return `${desired} ${term} ${serviceVersion} ${lost} ${digestOf(credential)}`;
+}
+
+/** Of credentials, which are looked at with every task at every change: each is digested once. */
+const digests = new WeakMap<control.RegistryCredential, string>();
+
+function digestOf(credential: control.RegistryCredential | undefined): string {
+  if (credential === undefined) return '';
+  const known = digests.get(credential);
+  if (known !== undefined) return known;
+  const digest = createHash('sha256')
+    .update(control.RegistryCredentialCodec.encode(credential))
+    .digest('base64');
+  digests.set(credential, digest);
+  return digest;
+}
 
 /** For the registry that the task's image comes from. */
 function credentialOf(
@@ -161,15 +187,15 @@ function credentialOf(
   task: control.Task,
 ): control.RegistryCredential | undefined {
   const registry = registryOf(task.spec?.container?.image ?? '');
-  return stack?.credentials.find((one) => one.registry === registry);
+  return stack?.credentials.find((one) => canonicalRegistry(one.registry) === registry);
 }
 
-/** As docker reads references: the first part is a registry when it looks like a host. */
-export function registryOf(image: string): string {
-  const slash = image.indexOf('/');
-  const first = slash === -1 ? '' : image.slice(0, slash);
-  return first.includes('.') || first.includes(':') || first === 'localhost' ? first : 'docker.io';
-}
+/** What control alone says of a task: an agent has it, and knows where it is. */
+const notForAgents: ReadonlySet<control.TaskState> = new Set([
+  'TASK_STATE_UNSPECIFIED',
+  'TASK_STATE_PENDING',
+  'TASK_STATE_LOST',
+]);
 
 /** How far a state is: reports never take a task back. */
 const progressOf: Readonly<Record<control.TaskState, number>> = {
@@ -220,6 +246,7 @@ async function takeReports(
 }
 
 function isNews(task: control.Task, status: control.TaskStatus): boolean {
+  if (notForAgents.has(status.state)) return false;
   const before = stateOf(task);
   if (hasEnded(task) && before !== status.state) return false;
   if (progressOf[status.state] < progressOf[before]) return false;

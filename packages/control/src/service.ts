@@ -1,5 +1,5 @@
 import type { Bus, Handlers } from '@gantry/bus';
-import type { control } from '@gantry/protocol';
+import { control } from '@gantry/protocol';
 import { createApiToken, listApiTokens, revokeApiToken } from './api-tokens.js';
 import { auditor, noteDeed } from './audit.js';
 import { checkControlJoin } from './generations.js';
@@ -77,8 +77,16 @@ export function controlHandlers(parts: ControlParts): Handlers<typeof control.Co
     },
     ListNodes({ node, pageSize, pageToken }) {
       const records = node === '' ? [...state.nodes.values()] : [findNode(reign, node)];
-      const { items, nextPageToken } = pageOf(records, ({ nodeId: id }) => id, { pageSize, pageToken });
-      return Promise.resolve({ nodes: items.map(describe), nextPageToken });
+      const { items, nextPageToken } = pageOf(
+        records,
+        {
+          keyOf: ({ nodeId: id }) => id,
+          show: describe,
+          sizeOf: (shown) => control.NodeCodec.encode(shown).length,
+        },
+        { pageSize, pageToken },
+      );
+      return Promise.resolve({ nodes: items, nextPageToken });
     },
     UpdateNode: (request, context) =>
       audited(context, 'UpdateNode', request.node, async () => ({
@@ -113,8 +121,16 @@ export function controlHandlers(parts: ControlParts): Handlers<typeof control.Co
     ListServices({ stack, pageSize, pageToken }) {
       if (stack !== '') needStack(reign, stack, 'ListServices');
       const services = [...state.services.values()].filter((one) => stack === '' || one.stack === stack);
-      const { items, nextPageToken } = pageOf(services, nameOf, { pageSize, pageToken });
-      return Promise.resolve({ services: items.map(progress), nextPageToken });
+      const { items, nextPageToken } = pageOf(
+        services,
+        {
+          keyOf: nameOf,
+          show: progress,
+          sizeOf: (shown) => control.ServiceProgressCodec.encode(shown).length,
+        },
+        { pageSize, pageToken },
+      );
+      return Promise.resolve({ services: items, nextPageToken });
     },
     InspectService({ service }) {
       const found = findService(reign, service);
@@ -140,11 +156,16 @@ export function controlHandlers(parts: ControlParts): Handlers<typeof control.Co
         (task) =>
           (stack === '' || task.stack === stack) && (!runningOnly || (isWanted(task) && !hasEnded(task))),
       );
-      const { items, nextPageToken } = pageOf(tasks, sortKeyOf, { pageSize, pageToken });
-      return Promise.resolve({
-        tasks: items.map((task) => ({ ...task, status: { ...task.status, state: stateOf(task) } })),
-        nextPageToken,
-      });
+      const { items, nextPageToken } = pageOf(
+        tasks,
+        {
+          keyOf: sortKeyOf,
+          show: (task) => ({ ...task, status: { ...task.status, state: stateOf(task) } }),
+          sizeOf: (shown) => control.TaskCodec.encode(shown).length,
+        },
+        { pageSize, pageToken },
+      );
+      return Promise.resolve({ tasks: items, nextPageToken });
     },
     ReadTaskLogs: (request, { signal }) => readTaskLogs({ bus, state }, request, signal),
     async *WatchClusterEvents({ sinceUnixNanos }, { signal }) {

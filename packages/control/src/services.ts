@@ -1,6 +1,7 @@
 import { GantryError, type control } from '@gantry/protocol';
 import { displayName } from './placement.js';
 import { rollbackAskedFor } from './progress.js';
+import { canonicalRegistry } from './registries.js';
 import { makeId, type Reign } from './reign.js';
 import { rolledBack } from './rollout.js';
 import type { Change } from './state.js';
@@ -74,7 +75,7 @@ export async function deployStack(
       services: [...names, ...kept].sort(),
       version: isAt + 1,
       updatedUnixMs: reign.nowMs(),
-      credentials,
+      credentials: mergedCredentials(before?.credentials ?? [], credentials),
       removing: false,
     };
     changes.push({ kind: 'stack', id: name, value: stack });
@@ -139,12 +140,10 @@ export function updateService(
       changed === service ? [] : [{ kind: 'service', id: service.id, value: changed }];
     const stack = reign.state.stacks.get(service.stack);
     if (credentials.length > 0 && stack !== undefined) {
-      const given = new Set(credentials.map(({ registry }) => registry));
-      const kept = stack.credentials.filter(({ registry }) => !given.has(registry));
       changes.push({
         kind: 'stack',
         id: stack.name,
-        value: { ...stack, credentials: [...kept, ...credentials] },
+        value: { ...stack, credentials: mergedCredentials(stack.credentials, credentials) },
       });
     }
     return { changes, result: { service: changed } };
@@ -183,6 +182,15 @@ export function findService(reign: Reign, reference: string): control.Service {
 }
 
 export const withoutSecrets = (stack: control.Stack): control.Stack => ({ ...stack, credentials: [] });
+
+/** Those of a stack after some were given: a registry that none was given for keeps its own. */
+function mergedCredentials(
+  before: readonly control.RegistryCredential[],
+  given: readonly control.RegistryCredential[],
+): control.RegistryCredential[] {
+  const registries = new Set(given.map(({ registry }) => canonicalRegistry(registry)));
+  return [...before.filter(({ registry }) => !registries.has(canonicalRegistry(registry))), ...given];
+}
 
 function newService(stack: string, spec: control.ServiceSpec, nowMs: number): control.Service {
   return {

@@ -1,8 +1,10 @@
-import { GantryError, type control } from '@gantry/protocol';
+import { GantryError, control } from '@gantry/protocol';
 
 const namePattern = /^[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?$/;
 const stackPattern = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 const mostReplicas = 100_000;
+/** A service's record holds two, and messages hold them among other things: nats takes 640 KiB. */
+const mostSpecBytes = 96 * 1024;
 const constraintKeys = /^node\.(id|hostname|role|platform\.os|platform\.arch|labels\.[A-Za-z0-9._/-]+)$/;
 
 export function checkStackName(name: string): void {
@@ -42,6 +44,9 @@ export function checkService(spec: control.ServiceSpec): void {
   if (!['', 'always', 'missing', 'never'].includes(spec.pullPolicy))
     wrong(`pull policy ${spec.pullPolicy} is not always, missing or never`);
   if (spec.container?.autoRemove === true) wrong('tasks cannot remove themselves');
+  const bytes = control.ServiceSpecCodec.encode(spec).length;
+  if (bytes > mostSpecBytes)
+    wrong(`what it says takes ${bytes} bytes, and a service may take ${mostSpecBytes} at most`);
 }
 
 /** The part of a spec that a task is made of: a change of it makes tasks anew. */
