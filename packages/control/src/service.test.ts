@@ -110,7 +110,10 @@ test('a node that leaves is in the audit, also one that may not', async (t) => {
     behind: () => undefined,
     leave: (id) => leaveCluster(made.reign, id),
   });
+  made.reign.nodeStatuses.set('w', makeNode('w').status ?? assert.fail());
   await LeaveCluster({}, makeContext('w', 'LeaveCluster'));
+  // Should it come back, it is one that has not joined yet.
+  assert.equal(made.reign.nodeStatuses.has('w'), false);
   await assert.rejects(async () => LeaveCluster({}, makeContext('second', 'LeaveCluster')), {
     code: 'failed_precondition',
   });

@@ -208,6 +208,7 @@ export async function leaveCluster(reign: Reign, nodeId: string): Promise<void> 
     return { changes: removalOf(nodeId), result: undefined };
   });
   reign.leases.forget(nodeId);
+  reign.nodeStatuses.delete(nodeId);
   reign.events.publish('node', 'leave', nodeId, {});
 }
 
