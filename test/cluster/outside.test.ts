@@ -94,7 +94,7 @@ describeOnCluster('the api from outside', ['worker'], (getCluster) => {
     assert.equal(own.code, 0, own.stderr);
     const cluster = await from(['node', 'ls'], { host: 1 });
     assert.equal(cluster.code, 1);
-    assert.match(cluster.stderr, /worker: ask a control node/);
+    assert.match(cluster.stderr, /worker; ask a control node/);
   });
 
   test('a context keeps address and token for the next commands', async () => {
@@ -126,9 +126,23 @@ describeOnCluster('the api from outside', ['worker'], (getCluster) => {
     assert.ok(!stdout.includes(admin.split('.').at(-1) ?? ''));
     const key = readFileSync(join(cluster.host(0).stateDirectory, 'cluster/node.key'), 'utf8');
     assert.match(key, /PRIVATE KEY/);
-    for (const path of ['/v1/cluster', '/v1/nodes', '/v1/api-tokens', '/v1/cluster/audit']) {
+    const credential = { registry: 'registry.test', username: 'robot', password: 'a-password-in-the-clear' };
+    await cluster.deploy('secretive', sleeper('app', 1));
+    const [task] = await cluster.listTasks('secretive');
+    const put = await cluster
+      .host(0)
+      .api('PUT', '/v1/stacks/secretive', { services: [task?.spec], credentials: [credential] });
+    assert.equal(put.status, 200, JSON.stringify(put.body));
+    assert.doesNotMatch(JSON.stringify(put.body), /a-password-in-the-clear/);
+    for (const path of [
+      ...['/v1/cluster', '/v1/nodes', '/v1/api-tokens', '/v1/cluster/audit', '/v1/stacks', '/v1/tasks'],
+      ...['/v1/services/secretive_app', '/v1/stacks/secretive/tasks', '/v1/stacks/secretive/services'],
+    ]) {
       const text = JSON.stringify(await cluster.get(path));
-      assert.doesNotMatch(text, /PRIVATE KEY|gj1\.|ga1\.\w{64}\.\w+\.\w+|secretSha256":"[0-9a-f]/);
+      assert.doesNotMatch(
+        text,
+        /a-password-in-the-clear|PRIVATE KEY|gj1\.|ga1\.\w{64}\.\w+\.\w+|secretSha256":"[0-9a-f]/,
+      );
     }
   });
 });
