@@ -68,7 +68,7 @@ describeOnCluster(
       await cluster.must('stack', 'deploy', '-c', path, 'anonymous');
       await eventually('the tasks are explained', async () => {
         const text = await cluster.must('service', 'ps', '--no-trunc', 'anonymous_app');
-        return /unauthorized|authentication|401|permission/i.test(text);
+        return /refuses image .*needs a user name and password/.test(text);
       });
     });
 

@@ -207,6 +207,8 @@ export class Bus {
     { deadlineMs = defaultDeadlineMs, signal, requestId = randomUUID(), subject, actor }: CallOptions,
   ): Promise<Response> {
     const started = performance.now();
+    /** Since when nobody has offered the service, of those asked since the bus was last there. */
+    let absentSince: number | undefined;
     const body = method.request.encode(request);
     const where = subject ?? this.#subjectFor(method.service, method.name);
     for (let waitMs = 20; ; waitMs = Math.min(waitMs * 2, 250)) {
@@ -224,12 +226,17 @@ export class Bus {
         const reply = await this.#watch.unlessLost(
           signal === undefined ? pending : abortable(pending, signal, method.name),
         );
-        if (reply === undefined) continue;
+        if (reply === undefined) {
+          // It was there, and comes back as we do.
+          absentSince = undefined;
+          continue;
+        }
         if (reply.headers?.has(headerNames.error) === true) throw decodeError(reply.data);
         return method.response.decode(reply.data);
       } catch (error) {
         if (!isAbsent(error)) throw this.#translate(error, method, deadlineMs);
-        if (performance.now() - started > this.#absentServiceWaitMs) throw this.#absent(method, error);
+        absentSince ??= performance.now();
+        if (performance.now() - absentSince > this.#absentServiceWaitMs) throw this.#absent(method, error);
         await sleep(waitMs, undefined, signal === undefined ? {} : { signal }).catch(() => {
           throw cancelled(method.name);
         });

@@ -13,7 +13,7 @@ import { taskIdOf } from './task-labels.js';
 import { firmer, inState, withOrders, wireState, type AssignedTask, type TaskRecord } from './task-record.js';
 
 /** How long a service of this node, or a registry, may be away before a task gives up, milliseconds. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 10_000;
 const FIRST_WAIT_MS = 200;
 const LONGEST_WAIT_MS = 5_000;
 
