@@ -153,11 +153,19 @@ describeOnNode(
         '--pids-limit',
         '10',
       );
-      for (let count = 0; count < 4; count += 1) {
+      const failToPull = async (): Promise<void> => {
         const { code } = await node.gantry(['pull', '127.0.0.1:1/nobody/nothing:1']);
         assert.notEqual(code, 0);
-        await prometheus.query(['1']);
-      }
+      };
+      // What a series counted before it was first read is no increase: the others come after that.
+      await failToPull();
+      await eventually('the first failure is read', async () => {
+        const [failures = []] = await prometheus.query([
+          'gantry_image_store_fetch_duration_seconds_count{operation="pull",result!="ok"}',
+        ]);
+        return failures.length > 0;
+      });
+      for (let count = 0; count < 3; count += 1) await failToPull();
       await prometheus.untilFiring('GantryContainerOomKilled', { hostname: 'one' });
       const looping = await prometheus.untilFiring('GantryContainerRestartLoop', { name: 'restarts' });
       assert.match(
