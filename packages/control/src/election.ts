@@ -5,6 +5,8 @@ import { decodeJson, encodeJson, type LeaderRecord, type Store } from './store.j
 /** How often others look for the leader's sign, and the leader gives one, milliseconds. */
 const lookIntervalMs = 400;
 const renewIntervalMs = 1_000;
+/** A try to lead that is not answered for so long is made anew: a store that elects its own leader loses what it is sent. */
+const tryTimeoutMs = 1_000;
 /** A leader whose last acknowledged renewal was sent this long ago stops: well before others take over. */
 const abdicateAfterMs = 3_000;
 
@@ -73,7 +75,11 @@ async function tryToLead(
   store.expect('leader', revision);
   const record: LeaderRecord = { nodeId, term, beat: 0 };
   try {
-    await store.write('leader', encodeJson(record));
+    const written = store.write('leader', encodeJson(record)).then(() => 'written' as const);
+    written.catch(() => undefined);
+    const late = sleep(tryTimeoutMs, 'late' as const, { ref: false });
+    // Whether it will have been written shows at the next look: then the leader found is this node.
+    if ((await Promise.race([written, late])) === 'late') return undefined;
     return { term, revision: store.revisionOf('leader') ?? 0 };
   } catch (error) {
     if (isGantryError(error) && error.code === 'failed_precondition') return undefined;

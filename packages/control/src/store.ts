@@ -39,6 +39,8 @@ const keptAuditEntries = 10_000;
 
 /** Asking JetStream takes no longer than this, milliseconds. */
 const requestTimeoutMs = 2_500;
+/** Looking whether there is a store takes no longer: without quorum nobody answers, and it is looked again, milliseconds. */
+const lookTimeoutMs = 800;
 /** Entries that are read beside each other. */
 const readsAtOnce = 64;
 
@@ -101,7 +103,10 @@ export class Store {
     const manager = await asking('open store', () =>
       connection.jetstreamManager({ timeout: requestTimeoutMs, checkAPI: false }),
     );
-    const isThere = await asking('open store', () => streamExists(manager, `KV_${bucketName(generation)}`));
+    const hasty = await asking('open store', () =>
+      connection.jetstreamManager({ timeout: lookTimeoutMs, checkAPI: false }),
+    );
+    const isThere = await asking('open store', () => streamExists(hasty, `KV_${bucketName(generation)}`));
     if (!isThere) return undefined;
     const kv = await asking('open store', () =>
       connection
