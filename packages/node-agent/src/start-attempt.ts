@@ -1,4 +1,4 @@
-import { composeRuntimeSpec, deviceRules } from '@gantry/oci';
+import { composeRuntimeSpec, deviceRules, stringifyLossless } from '@gantry/oci';
 import { cgroup, GantryError, image, isGantryError, network, spawn, type common } from '@gantry/protocol';
 import { containerFacts, devicesOf, sysctlsOf } from './container-facts.js';
 import type { AgentContext } from './context.js';
@@ -300,7 +300,7 @@ function composeRequest(context: AgentContext, record: ContainerRecord, prepared
   return {
     containerId: record.id,
     attempt: record.life.attempt,
-    runtimeSpecJson: Buffer.from(JSON.stringify(sized)),
+    runtimeSpecJson: Buffer.from(stringifyLossless(sized)),
     rootfs: { lowerdirs: rootfs.lowerdirs, writable },
     userNamespace: sandbox.userNamespace ?? NO_HANDLE,
     networkNamespace: sandbox.networkNamespace ?? NO_HANDLE,

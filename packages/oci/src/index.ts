@@ -2,6 +2,7 @@ export type * from './runtime-spec.js';
 export type * from './image-spec.js';
 export { MEDIA_TYPES } from './image-spec.js';
 export type { Checked } from './checked.js';
+export { parseLossless, stringifyLossless, type WideInteger } from './lossless-json.js';
 export { SIGNAL_NUMBERS, parseSignal, signalName } from './signals.js';
 export {
   CAPABILITIES,

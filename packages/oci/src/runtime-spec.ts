@@ -1,3 +1,5 @@
+import type { WideInteger } from './lossless-json.js';
+
 /**
  * The Linux parts of the OCI runtime-spec (1.2/1.3) `config.json`, as far as Gantry writes or reads them.
  *
@@ -65,9 +67,9 @@ export interface RuntimeCapabilities {
 export interface RuntimeRlimit {
   /** `RLIMIT_NOFILE` and the like. */
   readonly type: string;
-  /** Unlimited is written as 18446744073709551615, which JavaScript's numbers round to 2^64. */
-  readonly soft: number;
-  readonly hard: number;
+  /** Unlimited is 18446744073709551615, which JavaScript's numbers would round to 2^64. */
+  readonly soft: WideInteger;
+  readonly hard: WideInteger;
 }
 
 export interface RuntimeScheduler {
@@ -210,9 +212,9 @@ export interface SeccompArgument {
   /** 0 to 5. */
   readonly index: number;
   /** For `SCMP_CMP_MASKED_EQ` the mask. */
-  readonly value: number;
+  readonly value: WideInteger;
   /** For `SCMP_CMP_MASKED_EQ` what the masked argument is compared with. */
-  readonly valueTwo?: number;
+  readonly valueTwo?: WideInteger;
   readonly op: SeccompOperator;
 }
 

@@ -45,7 +45,7 @@ test('without CAP_SYS_ADMIN there are no mounts and no namespaces, and clone3 is
   const clone = rulesFor(profile, 'clone').filter((rule) => rule.action === 'SCMP_ACT_ALLOW');
   assert.deepEqual(clone[0]?.args, [{ index: 0, value: 0x7e020000, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }]);
   const refusedBits = rulesFor(profile, 'clone').filter((rule) => rule.action === 'SCMP_ACT_ERRNO');
-  const bits = refusedBits.reduce((sum, rule) => sum + (rule.args?.[0]?.value ?? 0), 0);
+  const bits = refusedBits.reduce((sum, rule) => sum + Number(rule.args?.[0]?.value ?? 0), 0);
   assert.equal(bits, 0x7e020000, 'each flag of the mask is refused by a rule of its own');
 });
 

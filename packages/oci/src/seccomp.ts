@@ -1,4 +1,5 @@
 import { type Checked, invalid, valid } from './checked.js';
+import { parseLossless, type WideInteger } from './lossless-json.js';
 import type {
   RuntimeSeccomp,
   SeccompAction,
@@ -138,13 +139,17 @@ function applies(
   return !strings(excludes.caps).some((name) => kept.has(name));
 }
 
+function wide(value: unknown): WideInteger {
+  return typeof value === 'bigint' ? value : Number(value);
+}
+
 function parseArguments(value: unknown): readonly SeccompArgument[] | undefined {
   if (!Array.isArray(value) || value.length === 0) return undefined;
   return value.filter(isRecord).map((argument) => ({
     index: Number(argument.index),
-    value: Number(argument.value),
+    value: wide(argument.value),
     op: String(argument.op) as SeccompOperator,
-    ...(argument.valueTwo === undefined ? {} : { valueTwo: Number(argument.valueTwo) }),
+    ...(argument.valueTwo === undefined ? {} : { valueTwo: wide(argument.valueTwo) }),
   }));
 }
 
@@ -156,7 +161,7 @@ export function parseSeccompProfile(
 ): Checked<RuntimeSeccomp> {
   let profile: DockerProfile;
   try {
-    const parsed: unknown = JSON.parse(text);
+    const parsed = parseLossless(text);
     if (!isRecord(parsed)) return invalid('seccomp profile is not a JSON object');
     profile = parsed;
   } catch (error) {

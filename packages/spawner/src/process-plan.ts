@@ -1,4 +1,4 @@
-import { CAPABILITIES, type RuntimeProcess, type RuntimeRlimit } from '@gantry/oci';
+import { CAPABILITIES, type RuntimeProcess, type RuntimeRlimit, type WideInteger } from '@gantry/oci';
 import { planTag, type PlanWriter } from './plan-format.js';
 import { refuse, withoutNul } from './refusal.js';
 
@@ -22,9 +22,11 @@ const UNSUPPORTED_PROCESS_KEYS = [
   'execCPUAffinity',
 ] as const;
 
-function limitValue(value: number, type: string): bigint {
+function limitValue(value: WideInteger, type: string): bigint {
   if (!(value >= 0)) refuse(`process.rlimits has ${type} with a limit that is not a number from 0 up`);
-  return value >= 2 ** 64 ? INFINITY : BigInt(Math.trunc(value));
+  // A writer without wide integers rounds "unlimited" up to 2^64.
+  if (value >= 2 ** 64) return INFINITY;
+  return typeof value === 'bigint' ? value : BigInt(Math.trunc(value));
 }
 
 function idOf(value: unknown, what: string): number {

@@ -1,5 +1,11 @@
 import { createHash } from 'node:crypto';
-import type { RuntimeSeccomp, SeccompAction, SeccompOperator } from '@gantry/oci';
+import {
+  stringifyLossless,
+  type RuntimeSeccomp,
+  type SeccompAction,
+  type SeccompOperator,
+  type WideInteger,
+} from '@gantry/oci';
 import type { NativeSeccompProfile, NativeSpawner } from './native.js';
 import { refuse } from './refusal.js';
 
@@ -40,9 +46,8 @@ const COMPARISONS: Readonly<Record<SeccompOperator, number>> = {
   SCMP_CMP_MASKED_EQ: 7,
 };
 
-/** JSON numbers above 2^53 have lost bits already; what is left is kept within 64 bits. */
-function wide(value: number | undefined): bigint {
-  return BigInt.asUintN(64, BigInt(Math.trunc(value ?? 0)));
+function wide(value: WideInteger | undefined): bigint {
+  return BigInt.asUintN(64, BigInt(value ?? 0));
 }
 
 /** The spec's rules as the addon takes them. Pure; throws SpecRefusal. */
@@ -94,7 +99,7 @@ export class SeccompCompiler {
   }
 
   compile(seccomp: RuntimeSeccomp): CompiledSeccomp {
-    const digest = createHash('sha256').update(JSON.stringify(seccomp)).digest('hex');
+    const digest = createHash('sha256').update(stringifyLossless(seccomp)).digest('hex');
     const known = this.#cache.get(digest);
     if (known !== undefined) return known;
     const { program } = this.#native.compileSeccomp(flattenSeccomp(seccomp));

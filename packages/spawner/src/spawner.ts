@@ -1,4 +1,4 @@
-import type { RuntimeProcess, RuntimeSpec } from '@gantry/oci';
+import { parseLossless, type RuntimeProcess, type RuntimeSpec } from '@gantry/oci';
 import { GantryError, type spawn } from '@gantry/protocol';
 import type { Logger } from 'pino';
 import { sortShimCgroups } from './birth-cgroup.js';
@@ -68,7 +68,7 @@ function presentHandle(
 
 function parseJson<T>(bytes: Uint8Array, what: string, operation: string, id: string): T {
   try {
-    const value: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
+    const value = parseLossless(Buffer.from(bytes).toString('utf8'));
     if (typeof value === 'object' && value !== null) return value as T;
   } catch {
     // Told below.

@@ -1,8 +1,15 @@
 import { refuse } from './refusal.js';
 
-/** What a JSON value must be: a word, a list of one kind, a map to one kind, or an object with known keys (others are let be). */
+/** What a JSON value must be: a word ("wide": an integer that may be a bigint), a list of one kind, a map to one kind, or an object with known keys (others are let be). */
 type Shape =
-  'string' | 'number' | 'boolean' | 'any' | { readonly list: Shape } | { readonly map: Shape } | Fields;
+  | 'string'
+  | 'number'
+  | 'wide'
+  | 'boolean'
+  | 'any'
+  | { readonly list: Shape }
+  | { readonly map: Shape }
+  | Fields;
 interface Fields {
   readonly fields: Readonly<Record<string, Shape>>;
 }
@@ -27,7 +34,7 @@ const processShape: Fields = {
         ambient: strings,
       },
     },
-    rlimits: { list: { fields: { type: 'string', soft: 'number', hard: 'number' } } },
+    rlimits: { list: { fields: { type: 'string', soft: 'wide', hard: 'wide' } } },
     noNewPrivileges: 'boolean',
     oomScoreAdj: 'number',
   },
@@ -62,7 +69,7 @@ const specShape: Fields = {
                   action: 'string',
                   errnoRet: 'number',
                   args: {
-                    list: { fields: { index: 'number', value: 'number', valueTwo: 'number', op: 'string' } },
+                    list: { fields: { index: 'number', value: 'wide', valueTwo: 'wide', op: 'string' } },
                   },
                 },
               },
@@ -95,7 +102,12 @@ const REQUIRED = new Set([
 
 function check(value: unknown, shape: Shape, at: string): void {
   if (shape === 'any') return;
+  if (shape === 'wide') {
+    if (typeof value !== 'bigint' && !Number.isInteger(value)) refuse(`${at} is not an integer`);
+    return;
+  }
   if (typeof shape === 'string') {
+    if (shape === 'number' && typeof value === 'bigint') refuse(`${at} is ${value}, which is too large`);
     if (typeof value !== shape) refuse(`${at} is not a ${shape}`);
     return;
   }
