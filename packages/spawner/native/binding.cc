@@ -118,6 +118,15 @@ Napi::Value CompileSeccomp(const Napi::CallbackInfo& info) {
   return answer;
 }
 
+// seccompFacts() → { libraryVersion, flags }
+Napi::Value DescribeSeccomp(const Napi::CallbackInfo& info) {
+  const auto facts = seccompFacts();
+  auto answer = Napi::Object::New(info.Env());
+  answer.Set("libraryVersion", Napi::String::New(info.Env(), facts.libraryVersion));
+  answer.Set("flags", Napi::Number::New(info.Env(), facts.flags));
+  return answer;
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("loadShim", Napi::Function::New(env, LoadShim));
   exports.Set("startShim", Napi::Function::New(env, StartShim));
@@ -125,6 +134,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("reapChild", Napi::Function::New(env, ReapChild));
   exports.Set("signalProcess", Napi::Function::New(env, SignalProcess));
   exports.Set("compileSeccomp", Napi::Function::New(env, CompileSeccomp));
+  exports.Set("seccompFacts", Napi::Function::New(env, DescribeSeccomp));
   return exports;
 }
 

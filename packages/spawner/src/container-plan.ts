@@ -4,6 +4,7 @@ import { parseMountOptions, propagationNamed, type MountOptions } from './mount-
 import { mountFlag, planFlag, planTag, PlanWriter } from './plan-format.js';
 import { writeProcess } from './process-plan.js';
 import { refuse, withoutNul } from './refusal.js';
+import type { PlannedSeccomp } from './seccomp.js';
 
 /** A kernel object by name and number; the shim opens the path and compares. */
 export interface Handle {
@@ -30,8 +31,8 @@ export interface ContainerInput {
   /** The container's runtime directory. */
   readonly directory: string;
   readonly attempt: number;
-  /** BPF of `linux.seccomp`. */
-  readonly seccomp: Uint8Array | undefined;
+  /** `linux.seccomp`, compiled. */
+  readonly seccomp: PlannedSeccomp | undefined;
 }
 
 /** What the plan depends on of this machine. */

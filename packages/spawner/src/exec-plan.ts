@@ -3,6 +3,7 @@ import type { Handle } from './container-plan.js';
 import { planFlag, planTag, PlanWriter } from './plan-format.js';
 import { writeProcess } from './process-plan.js';
 import { withoutNul } from './refusal.js';
+import type { PlannedSeccomp } from './seccomp.js';
 
 /** Everything a further process in a running container is made of. */
 export interface ExecInput {
@@ -14,7 +15,7 @@ export interface ExecInput {
   readonly cgroups: readonly Handle[];
   readonly shimCgroups: readonly Handle[];
   /** The container's own filter. */
-  readonly seccomp: Uint8Array | undefined;
+  readonly seccomp: PlannedSeccomp | undefined;
   readonly noNewPrivileges: boolean;
 }
 

@@ -39,6 +39,8 @@ export interface NativeSpawner {
     readonly program: Uint8Array;
     readonly unknownSyscalls: number;
   };
+  /** Version of libseccomp, and the flags of seccomp(2) that the kernel has. */
+  seccompFacts(): { readonly libraryVersion: string; readonly flags: number };
 }
 
 /** What the addon throws. */

@@ -1,6 +1,7 @@
 import { CAPABILITIES, type RuntimeProcess, type RuntimeRlimit, type WideInteger } from '@gantry/oci';
 import { planTag, type PlanWriter } from './plan-format.js';
 import { refuse, withoutNul } from './refusal.js';
+import type { PlannedSeccomp } from './seccomp.js';
 
 /** asm-generic/resource.h, the same on x86-64 and arm64. */
 const RLIMITS: ReadonlyMap<string, number> = new Map(
@@ -65,7 +66,7 @@ function writeRlimits(plan: PlanWriter, rlimits: readonly RuntimeRlimit[]): void
 export function writeProcess(
   plan: PlanWriter,
   process: RuntimeProcess,
-  seccomp: Uint8Array | undefined,
+  seccomp: PlannedSeccomp | undefined,
 ): void {
   for (const key of UNSUPPORTED_PROCESS_KEYS) {
     const value: unknown = process[key];
@@ -112,5 +113,6 @@ export function writeProcess(
   }
   if (process.terminal === true && consoleSize !== undefined)
     plan.add(planTag.window, (record) => record.u32(consoleSize.height).u32(consoleSize.width));
-  if (seccomp !== undefined) plan.add(planTag.seccomp, (record) => record.u32(0).bytes(seccomp));
+  if (seccomp !== undefined)
+    plan.add(planTag.seccomp, (record) => record.u32(seccomp.flags).bytes(seccomp.program));
 }

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Handle } from './container-plan.js';
+import type { SeccompListener } from './seccomp.js';
 import type { ExitFacts } from './shim-protocol.js';
 
 /** Written by the spawner before the shim exists: what was tried, and how to undo it. */
@@ -15,6 +16,9 @@ export interface AttemptRecord {
   /** Digest of the compiled filter; empty when there is none. */
   readonly seccomp: string;
   readonly seccomp_allowed_syscalls: number;
+  /** Flags of seccomp(2); absent in records of an earlier release, which had none. */
+  readonly seccomp_flags?: number;
+  readonly seccomp_listener?: SeccompListener;
   readonly no_new_privileges: boolean;
 }
 

@@ -21,7 +21,7 @@ import {
   RuntimeRecords,
   type StartRecord,
 } from './runtime-records.js';
-import { type CompiledSeccomp, SeccompCompiler } from './seccomp.js';
+import { type CompiledSeccomp, type PlannedSeccomp, SeccompCompiler } from './seccomp.js';
 import { ShimLauncher } from './shim-launcher.js';
 import { checkProcessShape, checkSpecShape } from './spec-shape.js';
 import { startError } from './start-failure.js';
@@ -224,7 +224,7 @@ export class Spawner {
         holdOutput: request.holdOutput,
         directory: this.#records.container(id).path,
         attempt,
-        seccomp: seccomp?.program,
+        seccomp,
       };
       const plan = compileContainer(input, this.#host);
       return { plan, born, record: this.#recordOf(input, request.shimCgroups, seccomp) };
@@ -237,6 +237,14 @@ export class Spawner {
     const compiled = this.#seccomp.compile(profile);
     this.#records.keepFilter(compiled.digest, compiled.program);
     return compiled;
+  }
+
+  #recordedSeccomp(attempt: AttemptRecord): PlannedSeccomp {
+    return {
+      program: this.#records.readFilter(attempt.seccomp),
+      flags: attempt.seccomp_flags ?? 0,
+      listener: attempt.seccomp_listener,
+    };
   }
 
   #recordOf(
@@ -253,6 +261,8 @@ export class Spawner {
       namespaces: String(planNamespaces(input).own),
       seccomp: seccomp?.digest ?? '',
       seccomp_allowed_syscalls: seccomp?.allowedSyscalls ?? 0,
+      seccomp_flags: seccomp?.flags ?? 0,
+      ...(seccomp?.listener === undefined ? {} : { seccomp_listener: seccomp.listener }),
       no_new_privileges: input.spec.process?.noNewPrivileges === true,
     };
   }
@@ -294,7 +304,7 @@ export class Spawner {
         },
         cgroups: attempt.cgroups,
         shimCgroups: joined,
-        seccomp: attempt.seccomp === '' ? undefined : this.#records.readFilter(attempt.seccomp),
+        seccomp: attempt.seccomp === '' ? undefined : this.#recordedSeccomp(attempt),
         noNewPrivileges: attempt.no_new_privileges,
       });
     } catch (error) {

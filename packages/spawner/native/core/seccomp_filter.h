@@ -33,6 +33,14 @@ struct SeccompProgram {
   uint32_t unknownSyscalls;
 };
 
+// What programs and their loading depend on of this machine.
+struct SeccompFacts {
+  std::string libraryVersion;
+  uint32_t flags;  // SECCOMP_FILTER_FLAG_* that the kernel has
+};
+
+SeccompFacts seccompFacts();
+
 Result<SeccompProgram> compileSeccomp(const SeccompProfile& profile);
 
 }  // namespace gantry::spawner

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <linux/seccomp.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,11 +14,6 @@
 
 #include "kernel.h"
 #include "shim.h"
-
-struct filter_program {
-  unsigned short length;
-  const void *instructions;
-};
 
 struct capability_sets {
   uint64_t bounding, effective, inheritable, permitted, ambient;
@@ -104,15 +98,6 @@ static void set_capabilities(const struct capability_sets *sets) {
   for (int number = 0; number < 64; number++)
     if ((sets->ambient >> number & 1) && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0) < 0)
       fail("raise ambient capability", "");
-}
-
-static void load_seccomp(const struct plan *plan) {
-  struct record record;
-  if (!find_record(plan, TAG_SECCOMP, &record)) return;
-  uint32_t flags = read_u32(&record.body), length;
-  const uint8_t *bytes = read_bytes(&record.body, &length);
-  struct filter_program program = {(unsigned short)(length / 8), bytes};
-  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program) < 0) fail("load seccomp", "");
 }
 
 static char **read_list(const struct plan *plan, uint16_t tag) {

@@ -103,6 +103,9 @@ void install_stdio(const struct process_stdio *stdio);
 void apply_outer_limits(const struct plan *plan);
 noreturn void become_process(const struct prepared *prepared, const struct process_stdio *stdio);
 
+// --- seccomp.c (init)
+void load_seccomp(const struct plan *plan);
+
 // --- log.c
 void log_open(const struct plan *plan);
 enum { STREAM_CHUNK = 16384 };
