@@ -1,4 +1,5 @@
 import { statfsSync } from 'node:fs';
+import { release } from 'node:os';
 import {
   DEFAULT_SHM_BYTES,
   defaultSeccomp,
@@ -112,7 +113,8 @@ const defaultProfiles = new Map<string, RuntimeSeccomp>();
 function seccompOf(record: ContainerRecord, capabilities: readonly string[]): RuntimeSeccomp | undefined {
   const { seccomp } = parseSecurityOptions(record.spec.securityOptions);
   if (seccomp === 'unconfined' || (seccomp === undefined && record.spec.privileged)) return undefined;
-  if (seccomp !== undefined) return take(parseSeccompProfile(seccomp, capabilities, architecture), record);
+  if (seccomp !== undefined)
+    return take(parseSeccompProfile(seccomp, capabilities, architecture, release()), record);
   const key = capabilities.join();
   let profile = defaultProfiles.get(key);
   if (profile === undefined) {

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { release } from 'node:os';
 import {
   parseSeccompProfile,
   parseSignal,
@@ -220,7 +221,7 @@ export function checkSpec(
   );
   const security = parseSecurityOptions(spec.securityOptions);
   if (security.seccomp !== undefined && security.seccomp !== 'unconfined')
-    take(parseSeccompProfile(security.seccomp, capabilities, architecture));
+    take(parseSeccompProfile(security.seccomp, capabilities, architecture, release()));
   for (const device of spec.devices) take(resolveDevice(device, hostDevice(device.hostPath)));
   take(resolveUlimits(spec.ulimits));
   take(resolveSysctls(spec.sysctls, { hostNetwork: network.mode === 'host' }));

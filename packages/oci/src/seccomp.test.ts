@@ -111,3 +111,49 @@ test('a profile in docker’s format keeps the rules that fit the capabilities a
   for (const bad of ['', '[]', '{}', '{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{}]}'])
     assert.ok(!parseSeccompProfile(bad, [], 'x64').ok, bad);
 });
+
+test('a profile names its architectures, its kernels and values of 64 bits', () => {
+  const render = (profile: object, kernel?: string) => {
+    const parsed = parseSeccompProfile(
+      `{"defaultAction":"SCMP_ACT_ALLOW",${JSON.stringify(profile).slice(1)}`,
+      [],
+      'x64',
+      kernel,
+    );
+    assert.ok(parsed.ok);
+    return parsed.value;
+  };
+  assert.deepEqual(
+    render({
+      archMap: [
+        { architecture: 'SCMP_ARCH_AARCH64', subArchitectures: ['SCMP_ARCH_ARM'] },
+        { architecture: 'SCMP_ARCH_X86_64', subArchitectures: ['SCMP_ARCH_X86', 'SCMP_ARCH_X32'] },
+      ],
+    }).architectures,
+    ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
+  );
+  assert.deepEqual(render({ architectures: ['SCMP_ARCH_X32'] }).architectures, ['SCMP_ARCH_X32']);
+  assert.deepEqual(render({ syscalls: [] }).architectures, ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86']);
+
+  const since = { names: ['ptrace'], action: 'SCMP_ACT_ERRNO', includes: { minKernel: '4.8' } };
+  const until = { names: ['ptrace'], action: 'SCMP_ACT_ERRNO', excludes: { minKernel: '6.10' } };
+  for (const [rule, kernel, there] of [
+    [since, '4.7.9', false],
+    [since, '4.8', true],
+    [since, '6.1.0-debian', true],
+    [since, '', true],
+    [until, '6.9', true],
+    [until, '6.10.1', false],
+    [until, '7.0', false],
+  ] as const)
+    // prettier-ignore
+    assert.equal(render({ syscalls: [rule] }, kernel).syscalls?.length, there ? 1 : 0, kernel);
+
+  const wide = parseSeccompProfile(
+    '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["lseek"],"action":"SCMP_ACT_ERRNO","args":[{"index":1,"value":18446744073709551615,"op":"SCMP_CMP_EQ"}]}]}',
+    [],
+    'x64',
+  );
+  assert.ok(wide.ok);
+  assert.equal(wide.value.syscalls?.[0]?.args?.[0]?.value, 18446744073709551615n);
+});

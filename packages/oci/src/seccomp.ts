@@ -124,10 +124,18 @@ function strings(value: unknown): readonly string[] {
   return Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [];
 }
 
+/** Whether the kernel is of this version ("4.8") or later; a kernel that does not say is taken for a late one. */
+function isAtLeast(kernel: string, version: unknown): boolean {
+  const [, major = NaN, minor = NaN] = (/^(\d+)\.(\d+)/.exec(kernel) ?? []).map(Number);
+  const [, wantedMajor = 0, wantedMinor = 0] = (/^(\d+)\.(\d+)/.exec(String(version)) ?? []).map(Number);
+  return !(major < wantedMajor || (major === wantedMajor && minor < wantedMinor));
+}
+
 function applies(
   rule: Readonly<Record<string, unknown>>,
   kept: ReadonlySet<string>,
   machine: string,
+  kernel: string,
 ): boolean {
   const includes = isRecord(rule.includes) ? rule.includes : {};
   const excludes = isRecord(rule.excludes) ? rule.excludes : {};
@@ -135,6 +143,8 @@ function applies(
   const architectures = strings(includes.arches);
   if (architectures.length > 0 && !architectures.includes(machine)) return false;
   if (strings(excludes.arches).includes(machine)) return false;
+  if (includes.minKernel !== undefined && !isAtLeast(kernel, includes.minKernel)) return false;
+  if (excludes.minKernel !== undefined && isAtLeast(kernel, excludes.minKernel)) return false;
   if (!included.every((name) => kept.has(name))) return false;
   return !strings(excludes.caps).some((name) => kept.has(name));
 }
@@ -153,11 +163,27 @@ function parseArguments(value: unknown): readonly SeccompArgument[] | undefined 
   }));
 }
 
-/** Reads a profile in docker's format and renders it for a container that keeps these capabilities. */
+/** The machine's own architecture with those that run beside it, as the file has them; ours when it says nothing. */
+function architecturesOf(profile: DockerProfile, architecture: SeccompArchitecture): readonly string[] {
+  const own = PROFILES[architecture].architectures;
+  if (Array.isArray(profile.archMap))
+    return (profile.archMap as unknown[])
+      .filter(isRecord)
+      .filter((entry) => entry.architecture === own[0])
+      .flatMap((entry) => [String(entry.architecture), ...strings(entry.subArchitectures)]);
+  const named = strings(profile.architectures);
+  return named.length > 0 ? named : own;
+}
+
+/**
+ * Reads a profile in docker's format and renders it for a container that keeps these capabilities. `kernel` is a release as
+ * uname(2) has it, for rules with a `minKernel`.
+ */
 export function parseSeccompProfile(
   text: string,
   capabilities: readonly string[],
   architecture: SeccompArchitecture,
+  kernel = '',
 ): Checked<RuntimeSeccomp> {
   let profile: DockerProfile;
   try {
@@ -182,7 +208,7 @@ export function parseSeccompProfile(
       return invalid(
         `seccomp profile has no valid action for ${names.join(', ')} (${JSON.stringify(action)})`,
       );
-    if (!applies(rule, kept, machine)) continue;
+    if (!applies(rule, kept, machine, kernel)) continue;
     const args = parseArguments(rule.args);
     syscalls.push({
       names,
@@ -194,7 +220,7 @@ export function parseSeccompProfile(
   return valid({
     defaultAction: defaultAction as SeccompAction,
     ...(typeof defaultErrnoRet === 'number' ? { defaultErrnoRet } : {}),
-    architectures: PROFILES[architecture].architectures,
+    architectures: architecturesOf(profile, architecture),
     ...(strings(profile.flags).length > 0 ? { flags: strings(profile.flags) } : {}),
     syscalls,
   });
