@@ -43,6 +43,7 @@ export interface RuntimeProcess {
   readonly oomScoreAdj?: number;
   readonly scheduler?: RuntimeScheduler;
   readonly ioPriority?: { readonly class: string; readonly priority: number };
+  /** CPUs (`0-3,7`) of a further process before and after it joins the cgroups; means nothing to the first one. */
   readonly execCPUAffinity?: { readonly initial?: string; readonly final?: string };
 }
 
@@ -73,13 +74,35 @@ export interface RuntimeRlimit {
 }
 
 export interface RuntimeScheduler {
+  /** `SCHED_OTHER`, `SCHED_FIFO`, ... */
   readonly policy: string;
+  /** -20 to 19; absent means 0. */
   readonly nice?: number;
+  /** Of `SCHED_FIFO` and `SCHED_RR`: 1 to 99. */
   readonly priority?: number;
+  /** `SCHED_FLAG_RESET_ON_FORK` and the like. */
   readonly flags?: readonly string[];
-  readonly runtime?: number;
-  readonly deadline?: number;
-  readonly period?: number;
+  /** Of `SCHED_DEADLINE`, these three: nanoseconds. */
+  readonly runtime?: WideInteger;
+  readonly deadline?: WideInteger;
+  readonly period?: WideInteger;
+}
+
+/** NUMA memory policy, set_mempolicy(2) (1.3). */
+export interface RuntimeMemoryPolicy {
+  /** `MPOL_BIND` and the like. */
+  readonly mode: string;
+  /** `0-3,7`. */
+  readonly nodes?: string;
+  /** `MPOL_F_STATIC_NODES` and the like. */
+  readonly flags?: readonly string[];
+}
+
+/** By how much a clock of the container is ahead of the host's. */
+export interface RuntimeTimeOffset {
+  /** May be below 0. */
+  readonly secs?: WideInteger;
+  readonly nanosecs?: number;
 }
 
 export interface RuntimeMount {
@@ -254,9 +277,11 @@ export interface RuntimeLinux {
   readonly readonlyPaths?: readonly string[];
   readonly mountLabel?: string;
   readonly intelRdt?: Readonly<Record<string, unknown>>;
-  readonly memoryPolicy?: Readonly<Record<string, unknown>>;
+  readonly memoryPolicy?: RuntimeMemoryPolicy;
+  /** `LINUX` or `LINUX32`. */
   readonly personality?: { readonly domain: string; readonly flags?: readonly string[] };
-  readonly timeOffsets?: Readonly<Record<string, { readonly secs?: number; readonly nanosecs?: number }>>;
+  /** By clock: `monotonic`, `boottime`. */
+  readonly timeOffsets?: Readonly<Record<string, RuntimeTimeOffset>>;
 }
 
 /** What `state` answers and hooks receive on stdin. */

@@ -1,8 +1,9 @@
 import type { RuntimeLinux, RuntimeMount, RuntimeSpec } from '@gantry/oci';
 import { planCgroupMounts, type Hierarchy } from './cgroup-mounts.js';
 import { parseMountOptions, propagationNamed, type MountOptions } from './mount-options.js';
+import { writeKernelSettings } from './kernel-settings.js';
 import { mountFlag, planFlag, planTag, PlanWriter } from './plan-format.js';
-import { writeProcess } from './process-plan.js';
+import { type ProcessHost, writeProcess } from './process-plan.js';
 import { refuse, withoutNul } from './refusal.js';
 import type { PlannedSeccomp } from './seccomp.js';
 
@@ -33,13 +34,17 @@ export interface ContainerInput {
   readonly attempt: number;
   /** `linux.seccomp`, compiled. */
   readonly seccomp: PlannedSeccomp | undefined;
+  /** Told what is left out without failing the start. */
+  readonly warn?: (sentence: string) => void;
 }
 
 /** What the plan depends on of this machine. */
-export interface HostFacts {
+export interface HostFacts extends ProcessHost {
   readonly hierarchies: readonly Hierarchy[];
   /** Path of the node that the host has for this device. */
   readonly findDevice: (type: 'c' | 'b', major: number, minor: number) => string | undefined;
+  /** The network namespace at this path is the one that Gantry itself is in. */
+  readonly isOwnNetwork?: (path: string) => boolean;
 }
 
 /** Bits of clone(2). */
@@ -54,7 +59,6 @@ export const namespaceFlag = Object.freeze({
   network: 0x40000000n,
 });
 
-const LONGEST_HOSTNAME = 64;
 const MOST_LAYERS = 256;
 const PRIVATE = propagationNamed('private') ?? 0n;
 
@@ -75,25 +79,17 @@ const LINKS: readonly (readonly [string, string])[] = [
   ['pts/ptmx', '/dev/ptmx'],
 ];
 
-const UNSUPPORTED_LINUX_KEYS = [
-  'intelRdt',
-  'mountLabel',
-  'memoryPolicy',
-  'personality',
-  'netDevices',
-] as const;
-
 function isPresent(value: unknown): boolean {
   if (value === undefined || value === null || value === '' || value === false) return false;
   return typeof value !== 'object' || Object.keys(value).length > 0;
 }
 
-function refuseUnsupported(spec: RuntimeSpec): void {
+function refuseUnsupported(spec: RuntimeSpec, host: HostFacts): void {
   for (const [kind, hooks] of Object.entries(spec.hooks ?? {}))
     if (isPresent(hooks)) refuse(`hooks.${kind} is not supported`);
-  for (const key of UNSUPPORTED_LINUX_KEYS)
-    if (isPresent(spec.linux?.[key])) refuse(`linux.${key} is not supported`);
-  if (isPresent(spec.linux?.timeOffsets)) refuse('linux.timeOffsets is not supported');
+  if (isPresent(spec.linux?.intelRdt)) refuse('linux.intelRdt is not supported');
+  if (isPresent(spec.linux?.mountLabel) && host.modules?.selinux !== true)
+    refuse(`linux.mountLabel is ${JSON.stringify(spec.linux?.mountLabel)}, but the kernel runs without SELinux`);
   if (spec.linux?.seccomp?.listenerPath) refuse('linux.seccomp.listenerPath is not supported');
 }
 
@@ -258,36 +254,11 @@ function writeRoot(plan: PlanWriter, input: ContainerInput): void {
   plan.add(planTag.rootDirectory, (record) => record.string(withoutNul(path, 'root.path')).u32(1));
 }
 
-function writeNames(plan: PlanWriter, spec: RuntimeSpec, own: bigint): void {
-  for (const [key, tag] of [
-    ['hostname', planTag.hostname],
-    ['domainname', planTag.domainname],
-  ] as const) {
-    const name = spec[key];
-    if (name === undefined || name === '') continue;
-    if ((own & namespaceFlag.uts) === 0n)
-      refuse(`${key} is given, but linux.namespaces has no uts namespace`);
-    if (Buffer.byteLength(name) > LONGEST_HOSTNAME) refuse(`${key} is longer than ${LONGEST_HOSTNAME} bytes`);
-    plan.add(tag, (record) => record.string(withoutNul(name, key)));
-  }
-}
-
-function sysctlPath(key: string): string {
-  // "net.ipv4.conf.eth0.forwarding" and "net/ipv4/conf/eth0.1/forwarding" are both usual.
-  const path = key.includes('/') ? key : key.replaceAll('.', '/');
-  if (
-    !/^[A-Za-z0-9_\-/.:]+$/.test(path) ||
-    path.split('/').some((part) => part === '' || part === '..' || part === '.')
-  )
-    refuse(`linux.sysctl has ${JSON.stringify(key)}, which is not a sysctl`);
-  return path;
-}
-
 /** Compiles a start into the flat plan that the shim and init carry out. Pure; throws SpecRefusal. */
 export function compileContainer(input: ContainerInput, host: HostFacts): Buffer {
   const { spec } = input;
   const linux = spec.linux ?? {};
-  refuseUnsupported(spec);
+  refuseUnsupported(spec, host);
   const process = spec.process ?? refuse('process is missing');
   const namespaces = planNamespaces(input);
   const plan = new PlanWriter();
@@ -330,11 +301,13 @@ export function compileContainer(input: ContainerInput, host: HostFacts): Buffer
       (type === 'bind' || options?.some((option) => option === 'bind' || option === 'rbind')),
   );
   if (!ownDev) writeDevices(plan, linux, host);
-  for (const [key, value] of Object.entries(linux.sysctl ?? {}))
-    plan.add(planTag.sysctl, (record) =>
-      record.string(sysctlPath(key)).string(withoutNul(value, `linux.sysctl ${key}`)),
-    );
-  writeNames(plan, spec, namespaces.own);
+  const networkPath = linux.namespaces?.find(({ type }) => type === 'network')?.path;
+  writeKernelSettings(
+    plan,
+    spec,
+    namespaces,
+    input.networkNamespace === undefined && !!networkPath && host.isOwnNetwork?.(networkPath) === true,
+  );
   // Last, over everything that was mounted before.
   for (const path of linux.readonlyPaths ?? [])
     plan.add(planTag.readonly, (record) => record.string(withoutNul(path, 'linux.readonlyPaths')));
@@ -349,6 +322,6 @@ export function compileContainer(input: ContainerInput, host: HostFacts): Buffer
     // Private already.
     if (propagation !== PRIVATE) plan.add(planTag.rootPropagation, (record) => record.u64(propagation));
   }
-  writeProcess(plan, process, input.seccomp);
+  writeProcess(plan, process, input.seccomp, { domain: linux, host, warn: input.warn });
   return plan.finish();
 }

@@ -1,12 +1,12 @@
 import type { RuntimeProcess } from '@gantry/oci';
 import type { Handle } from './container-plan.js';
 import { planFlag, planTag, PlanWriter } from './plan-format.js';
-import { writeProcess } from './process-plan.js';
+import { type ProcessSurroundings, writeProcess } from './process-plan.js';
 import { withoutNul } from './refusal.js';
 import type { PlannedSeccomp } from './seccomp.js';
 
 /** Everything a further process in a running container is made of. */
-export interface ExecInput {
+export interface ExecInput extends ProcessSurroundings {
   readonly process: RuntimeProcess;
   readonly openStdin: boolean;
   readonly holdOutput: boolean;
@@ -45,6 +45,6 @@ export function compileExec(input: ExecInput): Buffer {
       plan.add(tag, (record) =>
         record.string(handle.path).u64(BigInt(handle.device)).u64(BigInt(handle.inode)),
       );
-  writeProcess(plan, process, input.seccomp);
+  writeProcess(plan, process, input.seccomp, input);
   return plan.finish();
 }

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { release } from 'node:os';
 import { parseHierarchies } from './cgroup-mounts.js';
 import type { HostFacts } from './container-plan.js';
+import type { SecurityModules } from './security-labels.js';
 
 /** Namespaces as /proc/<pid>/ns names them. */
 export const NAMESPACE_KINDS = ['user', 'mnt', 'net', 'pid', 'ipc', 'uts', 'cgroup', 'time'] as const;
@@ -46,8 +47,34 @@ function makeDevice(major: number, minor: number): number {
   );
 }
 
+function isOwnNetwork(path: string): boolean {
+  const [own, other] = ['/proc/self/ns/net', path].map((at) => statSync(at, { throwIfNoEntry: false }));
+  return own !== undefined && own.ino === other?.ino && own.dev === other.dev;
+}
+
+function readSecurityModules(): SecurityModules {
+  const read = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '');
+  return {
+    apparmor: read('/sys/module/apparmor/parameters/enabled').startsWith('Y'),
+    // Registered only by a kernel that runs with it, mounted or not.
+    selinux: /\bselinuxfs$/m.test(read('/proc/filesystems')),
+  };
+}
+
+/** Of this process: none that it lacks can be given to a container. */
+function readHeldCapabilities(): bigint {
+  const status = readFileSync('/proc/self/status', 'utf8');
+  return BigInt(`0x${/^CapPrm:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
+}
+
 export function readHostFacts(): HostFacts {
-  return { hierarchies: parseHierarchies(readFileSync('/proc/self/mountinfo', 'utf8')), findDevice };
+  return {
+    hierarchies: parseHierarchies(readFileSync('/proc/self/mountinfo', 'utf8')),
+    findDevice,
+    isOwnNetwork,
+    modules: readSecurityModules(),
+    heldCapabilities: readHeldCapabilities(),
+  };
 }
 
 /** Unique to this boot: pids and handles of another mean nothing. */

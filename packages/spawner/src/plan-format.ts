@@ -31,6 +31,14 @@ export const planTag = Object.freeze({
   oomScoreAdj: 56,
   seccomp: 57,
   window: 58,
+  scheduler: 80,
+  ioPriority: 81,
+  cpuAffinity: 82,
+  personality: 83,
+  memoryPolicy: 84,
+  timeOffsets: 85,
+  networkDevice: 86,
+  securityLabel: 87,
 });
 
 export const planFlag = Object.freeze({

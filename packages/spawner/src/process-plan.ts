@@ -1,7 +1,10 @@
-import { CAPABILITIES, type RuntimeProcess, type RuntimeRlimit, type WideInteger } from '@gantry/oci';
+import type { RuntimeProcess, RuntimeRlimit, WideInteger } from '@gantry/oci';
+import { writeCapabilities } from './capability-plan.js';
 import { planTag, type PlanWriter } from './plan-format.js';
 import { refuse, withoutNul } from './refusal.js';
+import { type ExecutionDomain, writeScheduling } from './scheduling-plan.js';
 import type { PlannedSeccomp } from './seccomp.js';
+import { type SecurityModules, writeSecurityLabels } from './security-labels.js';
 
 /** asm-generic/resource.h, the same on x86-64 and arm64. */
 const RLIMITS: ReadonlyMap<string, number> = new Map(
@@ -14,14 +17,9 @@ const RLIMITS: ReadonlyMap<string, number> = new Map(
 const INFINITY = (1n << 64n) - 1n;
 const DEFAULT_UMASK = 0o022;
 const LARGEST_ID = 0xfffffffe;
-
-const UNSUPPORTED_PROCESS_KEYS = [
-  'apparmorProfile',
-  'selinuxLabel',
-  'scheduler',
-  'ioPriority',
-  'execCPUAffinity',
-] as const;
+/** NGROUPS_MAX. */
+const MOST_GROUPS = 65536;
+const NO_MODULES: SecurityModules = { apparmor: false, selinux: false };
 
 function limitValue(value: WideInteger, type: string): bigint {
   if (!(value >= 0)) refuse(`process.rlimits has ${type} with a limit that is not a number from 0 up`);
@@ -34,17 +32,6 @@ function idOf(value: unknown, what: string): number {
   if (!Number.isInteger(value) || (value as number) < 0 || (value as number) > LARGEST_ID)
     refuse(`${what} is ${JSON.stringify(value)}, which is not a user or group id`);
   return value as number;
-}
-
-function capabilityMask(names: readonly string[] | undefined, set: string): bigint {
-  let mask = 0n;
-  for (const name of names ?? []) {
-    const number = CAPABILITIES.indexOf(name);
-    if (number < 0)
-      refuse(`process.capabilities.${set} has ${JSON.stringify(name)}, which is not a capability`);
-    mask |= 1n << BigInt(number);
-  }
-  return mask;
 }
 
 function writeRlimits(plan: PlanWriter, rlimits: readonly RuntimeRlimit[]): void {
@@ -62,16 +49,28 @@ function writeRlimits(plan: PlanWriter, rlimits: readonly RuntimeRlimit[]): void
   }
 }
 
+/** What a process depends on besides its own description. Absent facts of the machine are left to init to find out. */
+export interface ProcessSurroundings {
+  /** `linux` of the container that the process is in. */
+  readonly domain?: ExecutionDomain | undefined;
+  readonly host?: ProcessHost | undefined;
+  /** Told what is left out without failing the start. */
+  readonly warn?: ((sentence: string) => void) | undefined;
+}
+
+/** What processes depend on of this machine and of Gantry itself. */
+export interface ProcessHost {
+  readonly modules?: SecurityModules;
+  readonly heldCapabilities?: bigint;
+}
+
 /** The part of a plan that is the same for a container's first process and an exec. */
 export function writeProcess(
   plan: PlanWriter,
   process: RuntimeProcess,
   seccomp: PlannedSeccomp | undefined,
+  surroundings: ProcessSurroundings,
 ): void {
-  for (const key of UNSUPPORTED_PROCESS_KEYS) {
-    const value: unknown = process[key];
-    if (value !== undefined && value !== null && value !== '') refuse(`process.${key} is not supported`);
-  }
   const args = (process.args ?? []).map((argument) => withoutNul(argument, 'process.args'));
   if (args.length === 0) refuse('process.args is empty');
   if (args[0] === '') refuse('process.args[0] is empty');
@@ -79,8 +78,8 @@ export function writeProcess(
     refuse(`process.cwd is ${JSON.stringify(process.cwd)}, which is not an absolute path`);
   if (process.user === undefined) refuse('process.user is missing');
   const { uid, gid, umask, additionalGids = [] } = process.user;
-  if (additionalGids.length > 1024) refuse('process.user.additionalGids has more than 1024 groups');
-  const sets = process.capabilities ?? {};
+  if (additionalGids.length > MOST_GROUPS)
+    refuse(`process.user.additionalGids has more than ${MOST_GROUPS} groups`);
 
   plan
     .add(planTag.arguments, (record) => record.strings(args))
@@ -95,15 +94,9 @@ export function writeProcess(
         .u32((umask ?? DEFAULT_UMASK) & 0o777)
         .u32(additionalGids.length);
       for (const group of additionalGids) record.u32(idOf(group, 'process.user.additionalGids'));
-    })
-    .add(planTag.capabilities, (record) =>
-      record
-        .u64(capabilityMask(sets.bounding, 'bounding'))
-        .u64(capabilityMask(sets.effective, 'effective'))
-        .u64(capabilityMask(sets.inheritable, 'inheritable'))
-        .u64(capabilityMask(sets.permitted, 'permitted'))
-        .u64(capabilityMask(sets.ambient, 'ambient')),
-    );
+    });
+  const { domain = {}, host = {}, warn = () => {} } = surroundings;
+  writeCapabilities(plan, process.capabilities ?? {}, host.heldCapabilities, warn);
   writeRlimits(plan, process.rlimits ?? []);
   const { oomScoreAdj, consoleSize } = process;
   if (oomScoreAdj !== undefined) {
@@ -111,6 +104,8 @@ export function writeProcess(
       refuse(`process.oomScoreAdj is ${oomScoreAdj}, which is not from -1000 to 1000`);
     plan.add(planTag.oomScoreAdj, (record) => record.u32(oomScoreAdj));
   }
+  writeScheduling(plan, process, domain, warn);
+  writeSecurityLabels(plan, process, host.modules ?? NO_MODULES);
   if (process.terminal === true && consoleSize !== undefined)
     plan.add(planTag.window, (record) => record.u32(consoleSize.height).u32(consoleSize.width));
   if (seccomp !== undefined)

@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import type { Handle } from './container-plan.js';
 import type { SeccompListener } from './seccomp.js';
+import type { ExecutionDomain } from './scheduling-plan.js';
 import type { ExitFacts } from './shim-protocol.js';
 
 /** Written by the spawner before the shim exists: what was tried, and how to undo it. */
@@ -20,6 +21,8 @@ export interface AttemptRecord {
   readonly seccomp_flags?: number;
   readonly seccomp_listener?: SeccompListener;
   readonly no_new_privileges: boolean;
+  /** Absent in records of older releases. */
+  readonly execution_domain?: ExecutionDomain;
 }
 
 /** Written by the shim once the process runs. */

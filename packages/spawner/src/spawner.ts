@@ -225,6 +225,7 @@ export class Spawner {
         directory: this.#records.container(id).path,
         attempt,
         seccomp,
+        warn: (warning) => this.#warn(operation, id, warning),
       };
       const plan = compileContainer(input, this.#host);
       return { plan, born, record: this.#recordOf(input, request.shimCgroups, seccomp) };
@@ -252,6 +253,7 @@ export class Spawner {
     shimCgroups: readonly Handle[],
     seccomp: CompiledSeccomp | undefined,
   ): AttemptRecord {
+    const { personality, memoryPolicy } = input.spec.linux ?? {};
     return {
       version: 1,
       attempt: input.attempt,
@@ -264,7 +266,15 @@ export class Spawner {
       seccomp_flags: seccomp?.flags ?? 0,
       ...(seccomp?.listener === undefined ? {} : { seccomp_listener: seccomp.listener }),
       no_new_privileges: input.spec.process?.noNewPrivileges === true,
+      execution_domain: {
+        ...(personality === undefined ? {} : { personality }),
+        ...(memoryPolicy === undefined ? {} : { memoryPolicy }),
+      },
     };
+  }
+
+  #warn(operation: string, id: string, warning: string): void {
+    this.#options.logger.warn({ operation, container: id, warning }, 'part of a spec is left out');
   }
 
   #refusal(operation: string, id: string, error: unknown): unknown {
@@ -306,6 +316,9 @@ export class Spawner {
         shimCgroups: joined,
         seccomp: attempt.seccomp === '' ? undefined : this.#recordedSeccomp(attempt),
         noNewPrivileges: attempt.no_new_privileges,
+        domain: attempt.execution_domain,
+        host: this.#host,
+        warn: (warning) => this.#warn(operation, containerId, warning),
       });
     } catch (error) {
       throw this.#refusal(operation, execId, error);

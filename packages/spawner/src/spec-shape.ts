@@ -37,6 +37,21 @@ const processShape: Fields = {
     rlimits: { list: { fields: { type: 'string', soft: 'wide', hard: 'wide' } } },
     noNewPrivileges: 'boolean',
     oomScoreAdj: 'number',
+    apparmorProfile: 'string',
+    selinuxLabel: 'string',
+    scheduler: {
+      fields: {
+        policy: 'string',
+        nice: 'number',
+        priority: 'number',
+        flags: strings,
+        runtime: 'wide',
+        deadline: 'wide',
+        period: 'wide',
+      },
+    },
+    ioPriority: { fields: { class: 'string', priority: 'number' } },
+    execCPUAffinity: { fields: { initial: 'string', final: 'string' } },
   },
 };
 
@@ -76,6 +91,11 @@ const specShape: Fields = {
             },
           },
         },
+        personality: { fields: { domain: 'string', flags: strings } },
+        memoryPolicy: { fields: { mode: 'string', nodes: 'string', flags: strings } },
+        timeOffsets: { map: { fields: { secs: 'wide', nanosecs: 'number' } } },
+        netDevices: { map: { fields: { name: 'string' } } },
+        mountLabel: 'string',
         rootfsPropagation: 'string',
         maskedPaths: strings,
         readonlyPaths: strings,
