@@ -89,7 +89,9 @@ function refuseUnsupported(spec: RuntimeSpec, host: HostFacts): void {
     if (isPresent(hooks)) refuse(`hooks.${kind} is not supported`);
   if (isPresent(spec.linux?.intelRdt)) refuse('linux.intelRdt is not supported');
   if (isPresent(spec.linux?.mountLabel) && host.modules?.selinux !== true)
-    refuse(`linux.mountLabel is ${JSON.stringify(spec.linux?.mountLabel)}, but the kernel runs without SELinux`);
+    refuse(
+      `linux.mountLabel is ${JSON.stringify(spec.linux?.mountLabel)}, but the kernel runs without SELinux`,
+    );
   if (spec.linux?.seccomp?.listenerPath) refuse('linux.seccomp.listenerPath is not supported');
 }
 

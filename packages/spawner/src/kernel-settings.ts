@@ -9,12 +9,16 @@ import { writeTimeOffsets } from './time-offsets.js';
 const CLONE = { time: 0x80n, uts: 0x4000000n, ipc: 0x8000000n, user: 0x10000000n, network: 0x40000000n };
 const LONGEST_NAME = 64;
 
-function writeNames(plan: PlanWriter, spec: RuntimeSpec, hasUts: boolean): void {
+function writeNames(
+  plan: PlanWriter,
+  names: { readonly hostname?: string | undefined; readonly domainname?: string | undefined },
+  hasUts: boolean,
+): void {
   for (const [key, tag] of [
     ['hostname', planTag.hostname],
     ['domainname', planTag.domainname],
   ] as const) {
-    const name = spec[key];
+    const name = names[key];
     if (name === undefined || name === '') continue;
     if (!hasUts) refuse(`${key} is given, but linux.namespaces has no uts namespace`);
     if (Buffer.byteLength(name) > LONGEST_NAME) refuse(`${key} is longer than ${LONGEST_NAME} bytes`);
@@ -36,11 +40,19 @@ export function writeKernelSettings(
   const has = (flag: bigint): boolean => (own & flag) !== 0n;
   const network = has(CLONE.network) && !hostNetwork;
   const kinds = { ipc: has(CLONE.ipc), network, uts: has(CLONE.uts), user: has(CLONE.user) };
+  let { domainname } = spec;
   for (const [key, value] of Object.entries(linux.sysctl ?? {})) {
     const path = ownSysctlPath(key, kinds);
-    plan.add(planTag.sysctl, (record) => record.string(path).string(withoutNul(value, `linux.sysctl ${key}`)));
+    // The file belongs to the host's root even in another's uts namespace; the system call asks the namespace's owner.
+    if (path === 'kernel/domainname') {
+      domainname = value;
+      continue;
+    }
+    plan.add(planTag.sysctl, (record) =>
+      record.string(path).string(withoutNul(value, `linux.sysctl ${key}`)),
+    );
   }
-  writeNames(plan, spec, kinds.uts);
+  writeNames(plan, { hostname: spec.hostname, domainname }, kinds.uts);
   writeTimeOffsets(plan, linux.timeOffsets ?? {}, (created & CLONE.time) !== 0n);
   writeNetworkDevices(plan, linux.netDevices ?? {}, network);
 }

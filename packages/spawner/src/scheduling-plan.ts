@@ -73,7 +73,8 @@ function wholeNumber(value: number, least: number, most: number, what: string): 
 
 function nanoseconds(value: WideInteger | undefined, what: string): bigint {
   if (value === undefined) return 0n;
-  if (value < 0 || value >= 2 ** 64) refuse(`${what} is ${value}, which is not a number of 64 bits from 0 up`);
+  if (value < 0 || value >= 2 ** 64)
+    refuse(`${what} is ${value}, which is not a number of 64 bits from 0 up`);
   return BigInt(value);
 }
 

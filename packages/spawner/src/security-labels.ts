@@ -21,9 +21,7 @@ export function writeSecurityLabels(
         `process.apparmorProfile is ${JSON.stringify(apparmorProfile)}, but the kernel runs without AppArmor`,
       );
     plan.add(planTag.securityLabel, (record) =>
-      record
-        .string('apparmor/exec')
-        .string(`exec ${withoutNul(apparmorProfile, 'process.apparmorProfile')}`),
+      record.string('apparmor/exec').string(`exec ${withoutNul(apparmorProfile, 'process.apparmorProfile')}`),
     );
   }
   if (selinuxLabel !== '') {

@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RuntimeProcess, RuntimeSpec } from '@gantry/oci';
-import { CAPABILITIES, DEFAULT_CAPABILITIES } from '@gantry/oci';
+import { CAPABILITIES, DEFAULT_CAPABILITIES, stringifyLossless } from '@gantry/oci';
 import { spawn, type Init } from '@gantry/protocol';
 import { pino } from 'pino';
 import { attachProcess } from './attach.js';
@@ -291,7 +291,7 @@ export class SpawnerFixture {
     const init: Init<spawn.StartContainerRequest> = {
       containerId: id,
       attempt: 1,
-      runtimeSpecJson: Buffer.from(JSON.stringify(spec)),
+      runtimeSpecJson: Buffer.from(stringifyLossless(spec)),
       rootfs: { lowerdirs: [handleOf(this.layer)], writable: handleOf(this.makeWritable()) },
       userNamespace: this.sandbox.user,
       networkNamespace: this.sandbox.network,

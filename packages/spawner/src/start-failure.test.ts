@@ -23,3 +23,14 @@ test('the message names the step, the object and the reason', () => {
     'cannot open layer /l: no such file or directory (ENOENT)',
   );
 });
+
+test('a refusal for want of a capability names the capability', () => {
+  const messageOf = (stage: string, errno: number, path: string): string =>
+    startError('StartContainer', 'id', { stage, errno, path }).message;
+  assert.equal(
+    messageOf('set oom_score_adj', 13, '-500'),
+    'cannot set oom_score_adj -500: lowering it needs CAP_SYS_RESOURCE, which Gantry does not have (EACCES)',
+  );
+  assert.match(messageOf('raise resource limit', 1, 'RLIMIT_CORE'), /RLIMIT_CORE: .* CAP_SYS_RESOURCE/);
+  assert.match(messageOf('set scheduler', 1, 'SCHED_FIFO'), /SCHED_FIFO: .* CAP_SYS_NICE/);
+});

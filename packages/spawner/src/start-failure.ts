@@ -38,6 +38,31 @@ export function errnoText(errno: number): string {
   return words === undefined ? name : `${words} (${name})`;
 }
 
+/** What an errno of one step means, where the step alone tells it. */
+const REASONS: Readonly<Record<string, string>> = {
+  'set oom_score_adj EACCES': 'lowering it needs CAP_SYS_RESOURCE, which Gantry does not have (EACCES)',
+  'set oom_score_adj EPERM': 'lowering it needs CAP_SYS_RESOURCE, which Gantry does not have (EPERM)',
+  'raise resource limit EPERM':
+    'raising a hard limit needs CAP_SYS_RESOURCE, and RLIMIT_NOFILE ends at fs.nr_open (EPERM)',
+  'set scheduler EPERM':
+    'it needs CAP_SYS_NICE, a realtime policy also cpu.rt_runtime_us in its cgroup (EPERM)',
+  'set scheduler EINVAL': 'the kernel does not have this policy or refuses its values (EINVAL)',
+  'set I/O priority EPERM': 'it needs CAP_SYS_NICE or CAP_SYS_ADMIN (EPERM)',
+  'set CPU affinity EINVAL': 'none of these CPUs is in the cpuset of the cgroup (EINVAL)',
+  'set memory policy EINVAL':
+    'the kernel does not have this policy, or none of these nodes is in the cpuset (EINVAL)',
+  'set memory policy ENOSYS': 'the kernel has no NUMA policies (ENOSYS)',
+  'set clock offsets ERANGE': 'a clock would be before its start or beyond its end (ERANGE)',
+  'enter working directory EXDEV': 'it leads out of the container (EXDEV)',
+  'set security label EINVAL': 'the kernel does not know it (EINVAL)',
+  'set security label EXDEV': 'what is mounted at /proc is no proc file system of its own (EXDEV)',
+  'move network device EEXIST': 'the container has a network device of that name (EEXIST)',
+};
+
+function reasonOf({ stage, errno }: StartFailure): string {
+  return REASONS[`${stage} ${ERRNO_NAMES.get(errno) ?? ''}`] ?? errnoText(errno);
+}
+
 function codeOf({ stage, errno }: StartFailure): ErrorCode {
   const name = ERRNO_NAMES.get(errno);
   // `not_found` and `permission_denied` are for the command alone: exit codes 127 and 126 are told by them.
@@ -53,7 +78,7 @@ function codeOf({ stage, errno }: StartFailure): ErrorCode {
 /** The one error a failed start becomes. `object` is the command for `not_found` and `permission_denied`, else the container. */
 export function startError(operation: string, id: string, failure: StartFailure): GantryError {
   const code = codeOf(failure);
-  const reason = errnoText(failure.errno);
+  const reason = reasonOf(failure);
   if (failure.stage === 'execute') {
     const message =
       code === 'not_found'

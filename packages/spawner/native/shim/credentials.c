@@ -15,6 +15,9 @@
 #include "kernel.h"
 #include "shim.h"
 
+// The kernel's NGROUPS_MAX; the C library's may be less.
+enum { MOST_GROUPS = 65536 };
+
 struct capability_sets {
   uint64_t bounding, effective, inheritable, permitted, ambient;
 };
@@ -71,8 +74,9 @@ static void set_ids(const struct plan *plan) {
   gid_t gid = read_u32(&record.body);
   mode_t mask = read_u32(&record.body);
   uint32_t count = read_u32(&record.body);
-  gid_t groups[1024];
-  if (count > sizeof groups / sizeof *groups) fail_with(E2BIG, "set groups", "");
+  if (count > MOST_GROUPS) fail_with(E2BIG, "set groups", "");
+  gid_t *groups = mmap(NULL, (count + 1) * sizeof *groups, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (groups == MAP_FAILED) fail("set groups", "");
   for (uint32_t index = 0; index < count; index++) groups[index] = read_u32(&record.body);
   if (record.body.bad) fail_with(EBADMSG, "read plan", "user");
   umask(mask);
@@ -145,7 +149,7 @@ static noreturn void execute(char **arguments, char **environment) {
   fail_with(answer, "execute", name);
 }
 
-noreturn void become_process(const struct prepared *prepared, const struct process_stdio *stdio) {
+noreturn void become_process(const struct prepared *prepared, const struct process_stdio *stdio, int sync) {
   const struct plan *plan = prepared->plan;
   struct record record;
   char **arguments = read_list(plan, TAG_ARGUMENTS), **environment = read_list(plan, TAG_ENVIRONMENT);
@@ -162,22 +166,27 @@ noreturn void become_process(const struct prepared *prepared, const struct proce
   uint64_t held = held_capabilities();
   sets.effective &= held;
   sets.permitted &= held;
+  sets.inheritable &= held;
   sets.ambient &= held;
   // Own session keyring: the host's would be inherited. Kernels without keyrings are fine.
   syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL);
   install_stdio(stdio);
+  // Neither the working directory nor the command may lead through what was opened for building the container
+  // (CVE-2024-21626). The channel closes at execve, which tells the launcher that the container has started.
+  if ((sync > 3 && sys_close_range(3, (unsigned)sync - 1, 0) < 0) || sys_close_range((unsigned)sync + 1, ~0u, 0) < 0)
+    fail("close descriptors", "");
   // As container root, who may enter what the user may not: so a working directory with mode 0700 works, as in other runtimes.
-  if (find_record(plan, TAG_WORKING_DIRECTORY, &record)) {
-    const char *directory = read_string(&record.body);
-    if (chdir(directory) < 0) fail("enter working directory", directory);
-  }
-  // All that is left open closes at execve; that is also what tells the shim that the container has started.
-  if (sys_close_range(3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */) < 0) fail("close descriptors", "");
+  bool in_directory = enter_working_directory(plan, false);
   apply_limits(plan);
   drop_bounding(sets.bounding);
   // Changing the user would otherwise clear the permitted set before it can be chosen.
   if (prctl(PR_SET_KEEPCAPS, 1) < 0) fail("keep capabilities", "");
+  // What needs rights that are given up next, or its own system calls.
+  apply_inner_scheduling(plan);
+  apply_labels(plan);
   set_ids(plan);
+  // Root without CAP_DAC_OVERRIDE, or of a network file system that squashes it, may be the one who is refused.
+  if (!in_directory) enter_working_directory(plan, true);
   // Without no_new_privs only CAP_SYS_ADMIN may load a filter, so it is loaded before that goes; otherwise last, so that it
   // need not allow what the other steps use.
   bool last = (prepared->flags & FLAG_NO_NEW_PRIVILEGES) != 0;

@@ -17,6 +17,9 @@
 #ifndef SYS_openat2
 #define SYS_openat2 437
 #endif
+#ifndef SYS_faccessat2
+#define SYS_faccessat2 439
+#endif
 #ifndef SYS_mount_setattr
 #define SYS_mount_setattr 442
 #endif
@@ -42,7 +45,9 @@ enum { FS_SET_FLAG = 0, FS_SET_STRING = 1, FS_CREATE = 6 };
 #define ATTR_IDMAP 0x00100000ULL
 
 #define IN_ROOT 0x10ULL
+#define NO_CROSSING 0x01ULL
 #define NO_MAGICLINKS 0x02ULL
+#define BENEATH 0x08ULL
 
 struct mount_attributes {
   uint64_t attr_set, attr_clr, propagation, userns_fd;

@@ -31,7 +31,7 @@ static noreturn void run_init(const struct prepared *prepared, int sync) {
     stdio = make_stdio(prepared, root, sync);
     enter_root(prepared, root);
   }
-  become_process(prepared, &stdio);
+  become_process(prepared, &stdio, sync);
 }
 
 static void enter_given_namespaces(const struct prepared *prepared) {
@@ -57,10 +57,13 @@ static noreturn void run_stage(const struct prepared *prepared, int sync) {
   for (int index = 0; index < prepared->cgroup_tasks_count; index++)
     if (write(prepared->cgroup_tasks[index], "0", 1) != 1) fail("join cgroup", prepared->cgroup_paths[index]);
   apply_outer_limits(prepared->plan);
+  apply_outer_scheduling(prepared->plan);
+  struct namespace_work work = begin_namespace_work(prepared);
   enter_given_namespaces(prepared);
+  uint64_t new_namespaces = finish_namespace_work(prepared, &work);
   // CLONE_PARENT: init becomes the shim's child. The pid and time namespaces take effect for children only, so a second
   // process is needed in any case.
-  struct clone_arguments arguments = {.flags = prepared->new_namespaces | CLONE_PARENT};
+  struct clone_arguments arguments = {.flags = new_namespaces | CLONE_PARENT};
   pid_t pid = sys_clone3(&arguments);
   if (pid < 0) fail("clone init", "");
   if (pid == 0) run_init(prepared, sync);
@@ -85,7 +88,9 @@ struct started launch(const struct prepared *prepared) {
     arguments.flags = CLONE_INTO_CGROUP_FLAG;
     arguments.cgroup = (uint64_t)prepared->cgroup_v2;
   }
+  enter_initial_cpus(prepared->plan);
   pid_t stage = sys_clone3(&arguments);
+  if (stage != 0) leave_initial_cpus();
   if (stage < 0) fail("clone into cgroup", "");
   if (stage == 0) {
     close(sync[0]);

@@ -83,6 +83,34 @@ void release_prepared(struct prepared *prepared);
 // --- launch.c
 struct started launch(const struct prepared *prepared);
 
+// --- scheduling.c
+// Around making the stage, which inherits them: CPUs an exec runs on before it is in the container's cgroups.
+void enter_initial_cpus(const struct plan *plan);
+void leave_initial_cpus(void);
+// In the stage, as the host's root, in the cgroups.
+void apply_outer_scheduling(const struct plan *plan);
+// In init, last.
+void apply_inner_scheduling(const struct plan *plan);
+
+// --- network_devices.c (stage)
+struct device_mover {
+  pid_t pid;  // -1: nothing to move
+  int go;
+};
+struct device_mover start_device_mover(const struct plan *plan);
+void finish_device_mover(const struct device_mover *mover);
+
+// --- new_namespaces.c (stage): around entering the given namespaces. Answers the namespaces that are left for init's clone.
+struct namespace_work {
+  int offsets_file;
+  struct device_mover mover;
+};
+struct namespace_work begin_namespace_work(const struct prepared *prepared);
+uint64_t finish_namespace_work(const struct prepared *prepared, const struct namespace_work *work);
+
+// --- labels.c (init)
+void apply_labels(const struct plan *plan);
+
 // --- rootfs.c, targets.c, mounts.c (init, new namespaces)
 int build_root(const struct prepared *prepared);
 void run_steps(const struct prepared *prepared, int root);
@@ -99,9 +127,13 @@ struct process_stdio {
 struct process_stdio make_stdio(const struct prepared *prepared, int root, int sync);
 void install_stdio(const struct process_stdio *stdio);
 
+// --- working_directory.c (init)
+// False when the caller may not enter it and need not (`must`). Fails when it leads out of the container's root.
+bool enter_working_directory(const struct plan *plan, bool must);
+
 // --- credentials.c (init)
 void apply_outer_limits(const struct plan *plan);
-noreturn void become_process(const struct prepared *prepared, const struct process_stdio *stdio);
+noreturn void become_process(const struct prepared *prepared, const struct process_stdio *stdio, int sync);
 
 // --- seccomp.c (init)
 void load_seccomp(const struct plan *plan);
