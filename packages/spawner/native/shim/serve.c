@@ -15,12 +15,16 @@
 #include "shim.h"
 
 enum {
+  // The process, the listener, two streams, OOM kills; behind them the clients.
+  OWN_POLLS = 5,
   HOLD_SECONDS = 10,
   // After the exit, how long clients have for what is still in their queue.
   LINGER_SECONDS = 5,
   // Of an exec that left background processes writing on: what is still read after its exit.
   MOST_DRAINED = 4 << 20,
   QUIET_MILLISECONDS = 100,
+  // How often a log without room is tried again, and told of.
+  LOG_MILLISECONDS = 1000,
 };
 
 static char output_buffer[STREAM_CHUNK], error_buffer[STREAM_CHUNK];
@@ -39,9 +43,12 @@ static void set_nonblocking(int fd) {
   if (fd >= 0) fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
-// Reads once. False when nothing is there now or ever again.
+// Reads once. False when nothing is there now or ever again, or when a client still has to take what was read before.
 static bool pump(struct stream *stream, size_t *total) {
-  if (stream->fd < 0) return false;
+  if (stream->fd < 0 || clients_owed()) return false;
+  stream->length -= stream->logged;
+  memmove(stream->buffer, stream->buffer + stream->logged, stream->length);
+  stream->logged = 0;
   ssize_t got;
   do got = read(stream->fd, stream->buffer + stream->length, STREAM_CHUNK - stream->length);
   while (got < 0 && errno == EINTR);
@@ -75,9 +82,26 @@ static bool reap(struct serving *serving, struct exit_facts *facts) {
   return true;
 }
 
-static noreturn void finish(struct serving *serving, const struct exit_facts *facts) {
+// Tells of a loss at once and then once a second, and tries to write what found no room. The time of the next look; 0: none.
+static int64_t tend_log(int64_t now) {
+  static int64_t next_look;
+  static uint64_t told;
+  bool news = log_lost().records != told;
+  if ((news || log_owes()) && now >= next_look) {
+    log_retry();
+    if (news) clients_log_lost();
+    told = log_lost().records;
+    next_look = now + LOG_MILLISECONDS;
+    news = false;
+  }
+  return news || log_owes() ? next_look : 0;
+}
+
+static noreturn void finish(struct serving *serving, struct exit_facts *facts) {
   log_stream(&output_stream, true);
   log_stream(&error_stream, true);
+  log_close();
+  facts->log_lost = log_lost();
   // The record before the frame: who hears of the exit finds it, and may start the next attempt while slow clients are still
   // served here.
   if (!serving->exec) write_exit_record(serving->attempt, facts);
@@ -100,6 +124,9 @@ noreturn void serve(struct serving *serving) {
   set_nonblocking(error_stream.fd);
   set_nonblocking(serving->started.stdio.input);
   clients_start(serving);
+  // Not on the way of the start: its answer is sent.
+  reserve_exit_record();
+  if (!serving->exec) watch_oom_kills(serving->prepared);
 
   bool exited = false;
   struct exit_facts facts = {0};
@@ -120,22 +147,28 @@ noreturn void serve(struct serving *serving) {
     }
 
     bool quiet = quiet_until > now_millis();
-    struct pollfd polls[4 + CLIENT_POLLS];
+    int64_t look_at_log = tend_log(now_millis());
+    short oom_events;
+    int oom_fd = oom_poll_fd(&oom_events);
+    struct pollfd polls[OWN_POLLS + CLIENT_POLLS];
     polls[0] = (struct pollfd){exited ? -1 : serving->started.pidfd, POLLIN, 0};
     polls[1] = (struct pollfd){serving->listener, POLLIN, 0};
     polls[2] = (struct pollfd){reading && !quiet ? output_stream.fd : -1, POLLIN, 0};
     polls[3] = (struct pollfd){reading ? error_stream.fd : -1, POLLIN, 0};
-    int count = 4 + clients_poll(polls + 4);
+    polls[4] = (struct pollfd){exited ? -1 : oom_fd, oom_events, 0};
+    int count = OWN_POLLS + clients_poll(polls + OWN_POLLS);
     int64_t wake = INT64_MAX;
     if (serving->hold && hold_end < wake) wake = hold_end;
     if (stalled && stall_end < wake) wake = stall_end;
     if (reading && quiet && quiet_until < wake) wake = quiet_until;
+    if (look_at_log != 0 && look_at_log < wake) wake = look_at_log;
     int64_t wait = wake == INT64_MAX ? -1 : wake > now_millis() ? wake - now_millis() : 0;
     if (poll(polls, (nfds_t)count, (int)wait) < 0) continue;
 
     if (polls[2].revents) pump(&output_stream, NULL);
     if (polls[3].revents) pump(&error_stream, NULL);
-    clients_handle(polls + 4, count - 4);
+    if (polls[4].revents) see_oom_kills();
+    clients_handle(polls + OWN_POLLS, count - OWN_POLLS);
     if (polls[1].revents) clients_accept();
     if (polls[0].revents && reap(serving, &facts)) {
       exited = true;

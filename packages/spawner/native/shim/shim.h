@@ -145,22 +145,50 @@ struct stream {
   int fd;
   const char *name;     // "stdout" or "stderr"
   uint16_t frame;       // FRAME_STDOUT or FRAME_STDERR
-  size_t length;        // bytes of an unfinished line at the start of the buffer
+  size_t length;        // bytes in the buffer
+  size_t logged;        // of them, from the start: in the log already
   char *buffer;         // STREAM_CHUNK bytes
 };
-// Logs the whole lines in the buffer and keeps the rest; `all` flushes the rest as well.
+// Logs the whole lines in the buffer; `all`: what is left as well.
 void log_stream(struct stream *stream, bool all);
+struct log_loss {
+  uint64_t records, bytes;
+  int error;  // why, the last time
+};
+// What could not be written since the start.
+struct log_loss log_lost(void);
+// Whether something is still to be written (how much was lost, say) that found no room: log_retry tries again.
+bool log_owes(void);
+void log_retry(void);
+void log_close(void);
+
+// --- json_text.c
+// `out` has room for six times the length.
+size_t json_escape(char *out, const char *bytes, size_t length);
+size_t json_escaped_length(const char *bytes, size_t length);
+// The length without a UTF-8 sequence that is cut off at the end.
+size_t whole_characters(const char *bytes, size_t length);
+
+// --- oom.c
+// Before the launch, and once more after the exit.
+uint64_t count_oom_kills(const struct prepared *prepared);
+// From now on every kill is seen as it happens, so that a cgroup removed before the exit was looked at takes no count along.
+void watch_oom_kills(const struct prepared *prepared);
+// What to poll for that; -1: nothing.
+int oom_poll_fd(short *events);
+void see_oom_kills(void);
 
 // --- record.c
 int64_t now_unix_nanos(void);
-uint64_t count_oom_kills(const struct prepared *prepared);
 struct exit_facts {
   int32_t code;
   uint32_t signal;
   int64_t exited_unix_nanos;
   uint64_t oom_kills;
+  struct log_loss log_lost;
 };
 void write_start_record(uint32_t attempt, const struct started *started);
+void reserve_exit_record(void);
 void write_exit_record(uint32_t attempt, const struct exit_facts *facts);
 
 // --- serve.c
