@@ -3,8 +3,17 @@ export class SpecRefusal extends Error {
   override readonly name = 'SpecRefusal';
 }
 
+const LONGEST_SENTENCE = 600;
+const CONTROL_CHARACTERS = /\p{Cc}/gu;
+
 export function refuse(sentence: string): never {
-  throw new SpecRefusal(sentence);
+  // What a spec holds gets into logs and onto terminals.
+  const plain = sentence.replace(CONTROL_CHARACTERS, '\ufffd');
+  throw new SpecRefusal(
+    plain.length > LONGEST_SENTENCE
+      ? `${plain.slice(0, LONGEST_SENTENCE - 100)}…${plain.slice(-100)}`
+      : plain,
+  );
 }
 
 /** Strings go into the plan NUL-terminated. */

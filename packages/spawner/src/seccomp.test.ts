@@ -240,7 +240,7 @@ test('two answers to one call are an error that names it, not a choice', () => {
           ],
         }),
       ),
-    { stage: 'add seccomp rule', path: 'dup', errno: 17 },
+    { name: 'SpecRefusal', message: /cannot add seccomp rule "dup": it contradicts another rule$/ },
   );
 });
 

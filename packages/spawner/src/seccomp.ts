@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { getSystemErrorName } from 'node:util';
 import {
   stringifyLossless,
   type RuntimeSeccomp,
@@ -8,10 +9,11 @@ import {
   type SeccompRule,
   type WideInteger,
 } from '@gantry/oci';
-import type { NativeSeccompProfile, NativeSpawner } from './native.js';
+import { isNativeError, type NativeSeccompProfile, type NativeSpawner } from './native.js';
 import { refuse, withoutNul } from './refusal.js';
 
 const EPERM = 1;
+const EEXIST = 17;
 /** The kernel cuts larger ones down to this (MAX_ERRNO, include/linux/err.h). */
 const LARGEST_ERRNO = 4095;
 /** A tracer is handed the low half of the return value. */
@@ -228,7 +230,7 @@ export class SeccompCompiler {
     this.#store = store;
   }
 
-  /** Throws SpecRefusal, or the addon's error when libseccomp refuses the profile. */
+  /** Throws SpecRefusal. */
   compile(seccomp: RuntimeSeccomp): CompiledSeccomp {
     const digest = createHash('sha256').update(textOf(seccomp)).digest('hex');
     const known = this.#cache.get(digest);
@@ -250,9 +252,18 @@ export class SeccompCompiler {
   }
 
   #compileAnew(digest: string, seccomp: RuntimeSeccomp): Uint8Array {
-    const { program } = this.#native.compileSeccomp(flattenSeccomp(seccomp));
-    this.#store?.keep(digest, program);
-    return program;
+    const profile = flattenSeccomp(seccomp);
+    try {
+      const { program } = this.#native.compileSeccomp(profile);
+      this.#store?.keep(digest, program);
+      return program;
+    } catch (error) {
+      if (!isNativeError(error)) throw error;
+      const { stage, path, errno } = error;
+      return refuse(
+        `linux.seccomp cannot be compiled: cannot ${stage} ${JSON.stringify(path)}: ${errno === EEXIST ? 'it contradicts another rule' : getSystemErrorName(-errno)}`,
+      );
+    }
   }
 }
 

@@ -12,6 +12,8 @@ type Shape =
   | Fields;
 interface Fields {
   readonly fields: Readonly<Record<string, Shape>>;
+  /** Beside those that are required wherever they are known. */
+  readonly required?: readonly string[];
 }
 
 const strings: Shape = { list: 'string' };
@@ -34,7 +36,7 @@ const processShape: Fields = {
         ambient: strings,
       },
     },
-    rlimits: { list: { fields: { type: 'string', soft: 'wide', hard: 'wide' } } },
+    rlimits: { list: { fields: { type: 'string', soft: 'wide', hard: 'wide' }, required: ['type'] } },
     noNewPrivileges: 'boolean',
     oomScoreAdj: 'number',
     apparmorProfile: 'string',
@@ -68,8 +70,13 @@ const specShape: Fields = {
     linux: {
       fields: {
         sysctl: { map: 'string' },
-        namespaces: { list: { fields: { type: 'string', path: 'string' } } },
-        devices: { list: { fields: { type: 'string', path: 'string', major: 'number', minor: 'number' } } },
+        namespaces: { list: { fields: { type: 'string', path: 'string' }, required: ['type'] } },
+        devices: {
+          list: {
+            fields: { type: 'string', path: 'string', major: 'number', minor: 'number' },
+            required: ['type', 'path'],
+          },
+        },
         seccomp: {
           fields: {
             defaultAction: 'string',
@@ -77,6 +84,7 @@ const specShape: Fields = {
             architectures: strings,
             flags: strings,
             listenerPath: 'string',
+            listenerMetadata: 'string',
             syscalls: {
               list: {
                 fields: {
@@ -145,7 +153,7 @@ function check(value: unknown, shape: Shape, at: string): void {
   for (const [key, inner] of Object.entries(shape.fields)) {
     const item = object[key];
     if (item === undefined || item === null) {
-      if (REQUIRED.has(key)) refuse(`${at}.${key} is missing`);
+      if (REQUIRED.has(key) || shape.required?.includes(key)) refuse(`${at}.${key} is missing`);
       // So that what reads it later need not know of null.
       if (item === null) delete object[key];
       continue;
