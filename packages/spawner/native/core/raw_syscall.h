@@ -4,10 +4,14 @@
 
 #include <sys/syscall.h>
 
+// For functions that a child runs on the stack it shares with its parent: it never returns from them, and an address sanitizer
+// would hold their frames to be still there when the parent goes on.
+#define GANTRY_SHARES_STACK [[gnu::no_sanitize_address]]
+
 namespace gantry::spawner {
 
 #if defined(__x86_64__)
-[[gnu::always_inline]] inline long rawSyscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) {
+[[gnu::always_inline]] GANTRY_SHARES_STACK inline long rawSyscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) {
   long result;
   register long r10 asm("r10") = d;
   register long r8 asm("r8") = e;
@@ -18,7 +22,7 @@ namespace gantry::spawner {
   return result;
 }
 #elif defined(__aarch64__)
-[[gnu::always_inline]] inline long rawSyscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) {
+[[gnu::always_inline]] GANTRY_SHARES_STACK inline long rawSyscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) {
   register long x8 asm("x8") = number;
   register long x0 asm("x0") = a;
   register long x1 asm("x1") = b;

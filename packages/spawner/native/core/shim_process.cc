@@ -32,7 +32,7 @@ struct ExecPlan {
 };
 
 // Runs in the child, on the parent's memory while the parent's thread stands still: raw calls only, nothing returns.
-[[noreturn, gnu::noinline]] void becomeShim(const ExecPlan& plan) {
+[[noreturn, gnu::noinline]] GANTRY_SHARES_STACK void becomeShim(const ExecPlan& plan) {
   const uint64_t noSignals = 0;
   rawSyscall(SYS_dup3, plan.plan, kPlanFd, 0);
   rawSyscall(SYS_dup3, plan.control, kControlFd, 0);
@@ -47,7 +47,7 @@ struct ExecPlan {
 
 // CLONE_VM | CLONE_VFORK: no page table is copied, however large the process. Both return to here on one stack, so the call is
 // made inline: a library function's frame would be gone when the parent returns through it.
-[[gnu::noinline]] long cloneShim(const ExecPlan& plan) {
+[[gnu::noinline]] GANTRY_SHARES_STACK long cloneShim(const ExecPlan& plan) {
   clone_args arguments{};
   arguments.flags = CLONE_VM | CLONE_VFORK | CLONE_CLEAR_SIGHAND;
   arguments.exit_signal = SIGCHLD;
