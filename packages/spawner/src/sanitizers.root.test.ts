@@ -60,7 +60,7 @@ test(
   { timeout: 60_000 },
   async () => {
     const program = join(directory, 'readers');
-    const parts = ['hosted/readers.c', 'shim/plan.c', 'shim/log.c', 'shim/targets.c'];
+    const parts = ['hosted/readers.c', 'shim/plan.c', 'shim/log.c', 'shim/json_text.c', 'shim/targets.c'];
     await run('gcc', [
       ...['-std=gnu11', '-O1', '-g', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror'],
       ...['-fsanitize=address,undefined', '-fno-sanitize-recover=all'],

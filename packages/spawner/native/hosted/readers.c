@@ -117,6 +117,11 @@ static void write_logs(unsigned long times) {
       stream.buffer[stream.length + index] = random_number(300) == 0 ? '\n' : (char)(random_number(3) == 0 ? 0x80 + random_number(128) : random_number(128));
     stream.length += add;
     log_stream(&stream, random_number(8) == 0);
+    if (stream.logged > stream.length) abort();
+    // As the poll loop does once clients have been told.
+    stream.length -= stream.logged;
+    memmove(stream.buffer, stream.buffer + stream.logged, stream.length);
+    stream.logged = 0;
     if (stream.length > STREAM_CHUNK) abort();
   }
   free(stream.buffer);
