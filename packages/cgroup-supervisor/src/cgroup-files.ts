@@ -32,6 +32,11 @@ export function readKernelFileIfPresent(path: string): string | undefined {
   }
 }
 
+/** The words of a list such as cgroup.controllers; none when there is no such file. */
+export function wordsOf(path: string): readonly string[] {
+  return (readKernelFileIfPresent(path) ?? '').split(/\s+/).filter(Boolean);
+}
+
 /** Writes one value in one system call, as cgroupfs wants it. Throws what the system call threw. */
 export function writeKernelFile(path: string, value: string): void {
   const descriptor = openSync(path, constants.O_WRONLY);

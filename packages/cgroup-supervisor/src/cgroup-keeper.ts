@@ -9,13 +9,15 @@ import { missingFeatures } from './features.js';
 import { freezerOf, setFrozen } from './freezing.js';
 import { destroyAll, killAll } from './killing.js';
 import { isContainerId } from './layout.js';
-import { changeLimits, pathsBelow, writeFreshLimits } from './limit-transaction.js';
-import { planWrites, type PlacedWrite } from './plan-writes.js';
+import { changeLimits, LimitRefusal, pathsBelow, writeFreshLimits } from './limit-transaction.js';
+import { planWrites } from './plan-writes.js';
+import type { PlacedWrite } from './resource-plan.js';
 import { readLimits } from './limits.js';
 import { OneAtATime } from './one-at-a-time.js';
 import { OomWatcher, type OomListener } from './oom-watcher.js';
 import type { CgroupRecord, CgroupRecords } from './records.js';
-import type { CgroupTree, Place } from './tree.js';
+import type { Place } from './hierarchies.js';
+import type { CgroupTree } from './tree.js';
 import { readUsage } from './usage.js';
 import { tryUntil, type Deadline } from './waiting.js';
 
@@ -79,8 +81,8 @@ export class CgroupKeeper {
         for (const place of this.#tree.places(containerId))
           if (makeDirectory(place.directory)) made.push(place);
         if (made.length === this.#tree.hierarchies.all.length)
-          writeFreshLimits(containerId, writes, this.#pathOf(containerId));
-        else await changeLimits(containerId, writes, this.#pathOf(containerId));
+          writeFreshLimits(`container ${containerId}`, writes, this.#pathOf(containerId));
+        else await changeLimits(`container ${containerId}`, writes, this.#pathOf(containerId));
         const known = this.#records.get(containerId);
         if (known === undefined || made.length > 0) this.#applyDeviceRules(containerId, devices.rules);
         this.#records.save({
@@ -95,7 +97,7 @@ export class CgroupKeeper {
         this.#oom.remove(containerId);
         for (const { directory } of made) removeTree(directory);
         if (made.length === this.#tree.hierarchies.all.length) this.#records.remove(containerId);
-        throw error;
+        throw refused('CreateCgroup', containerId, error);
       }
     });
   }
@@ -111,7 +113,11 @@ export class CgroupKeeper {
       if (request.resources !== undefined) {
         const writes = this.#plan('UpdateCgroup', containerId, request.resources);
         this.#refuseBelowUse(containerId, request.resources);
-        await changeLimits(containerId, writes, this.#pathOf(containerId));
+        await changeLimits(`container ${containerId}`, writes, this.#pathOf(containerId)).catch(
+          (error: unknown) => {
+            throw refused('UpdateCgroup', containerId, error);
+          },
+        );
       }
       const record = this.#records.get(containerId);
       if (request.name !== '' && record?.name !== request.name)
@@ -131,7 +137,7 @@ export class CgroupKeeper {
     return this.#turns.run(containerId, async () => {
       const leftovers = processesIn(this.#tree.primaryPlace(containerId).directory).length;
       this.#oom.remove(containerId);
-      const left = await destroyAll(this.#tree, containerId, deadline);
+      const left = await destroyAll(this.#tree.places(containerId), deadline);
       if (left.length === 0) {
         this.#records.remove(containerId);
         return leftovers;
@@ -149,7 +155,7 @@ export class CgroupKeeper {
     checkId(operation, { containerId });
     return this.#turns.run(containerId, async () => {
       this.#demand(operation, containerId);
-      const freezer = freezerOf(this.#tree, containerId);
+      const freezer = freezerOf(this.#tree.places(containerId));
       if (freezer === undefined)
         throw cgroupFailure(
           'failed_precondition',
@@ -169,7 +175,7 @@ export class CgroupKeeper {
     const { directory } = this.#tree.primaryPlace(containerId);
     let killed = 0;
     const ended = await tryUntil(deadline, () => {
-      killed = Math.max(killed, killAll(this.#tree, containerId));
+      killed = Math.max(killed, killAll(this.#tree.places(containerId)));
       return processesIn(directory).length === 0;
     });
     if (ended) return killed;
@@ -192,7 +198,7 @@ export class CgroupKeeper {
   }
 
   usageIfPresent(containerId: string): cgroup.Usage | undefined {
-    const usage = readUsage(this.#tree, containerId);
+    const usage = readUsage(this.#tree.places(containerId), containerId);
     if (usage !== undefined) this.#oom.check(containerId, usage.oomKillCount);
     return usage;
   }
@@ -250,7 +256,7 @@ export class CgroupKeeper {
   /** v2 would kill processes to get below a new memory.max; v1 refuses by itself. The same answer on both. */
   #refuseBelowUse(containerId: string, { memoryLimitBytes }: Partial<cgroup.Resources>): void {
     if (memoryLimitBytes === undefined || memoryLimitBytes === 0) return;
-    const used = readUsage(this.#tree, containerId)?.memoryWorkingSetBytes ?? 0;
+    const used = readUsage(this.#tree.places(containerId), containerId)?.memoryWorkingSetBytes ?? 0;
     if (used <= memoryLimitBytes) return;
     const message = `memory_limit_bytes of container ${containerId} cannot be set to ${memoryLimitBytes}: it uses ${used}`;
     throw cgroupFailure('failed_precondition', 'UpdateCgroup', containerId, message);
@@ -295,6 +301,13 @@ function describePlace({ hierarchy, directory }: Place): Init<cgroup.CgroupPath>
 
 function noCgroup(operation: string, containerId: string): Error {
   return cgroupFailure('not_found', operation, containerId, `container ${containerId} has no cgroup`);
+}
+
+const refusalCodes = { conflict: 'failed_precondition', value: 'invalid_argument', failure: 'internal' } as const;
+
+function refused(operation: string, containerId: string, error: unknown): unknown {
+  if (!(error instanceof LimitRefusal)) return error;
+  return cgroupFailure(refusalCodes[error.kind], operation, containerId, error.message, error);
 }
 
 function checkId<T extends { readonly containerId: string }>(operation: string, request: T): T {

@@ -1,5 +1,4 @@
 import { GantryError, type ErrorCode } from '@gantry/protocol';
-import { reasonOf } from './cgroup-files.js';
 
 /** A failed operation on one container's cgroup. */
 export function cgroupFailure(
@@ -10,9 +9,4 @@ export function cgroupFailure(
   cause?: unknown,
 ): GantryError {
   return new GantryError({ code, operation, object, message, cause });
-}
-
-/** Several errors as one sentence. */
-export function joinReasons(errors: readonly unknown[]): string {
-  return errors.map(reasonOf).join('; ');
 }

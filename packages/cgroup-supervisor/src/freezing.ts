@@ -1,8 +1,6 @@
 import { join } from 'node:path';
 import { isAbsence, readKernelFileIfPresent, writeKernelFile } from './cgroup-files.js';
-import { homeOf } from './hierarchies.js';
-import type { CgroupTree } from './tree.js';
-import { containerDirectory } from './layout.js';
+import { placeFor, type Place } from './hierarchies.js';
 import { tryUntil, type Deadline } from './waiting.js';
 
 /** The switch that makes a container stand still. */
@@ -17,11 +15,11 @@ export interface Freezer {
  * v2's freezer where there is one: it needs no controller, works in a hybrid machine's unified hierarchy too, and its
  * frozen processes can still be killed. Else v1's. Undefined when this machine has neither.
  */
-export function freezerOf(tree: CgroupTree, containerId: string): Freezer | undefined {
-  const { unified } = tree.hierarchies;
-  if (unified !== undefined) return freezerV2(containerDirectory(tree.layout, unified, containerId));
-  const home = homeOf(tree.hierarchies, 'freezer');
-  return home === undefined ? undefined : freezerV1(containerDirectory(tree.layout, home, containerId));
+export function freezerOf(places: readonly Place[]): Freezer | undefined {
+  const unified = places.find(({ hierarchy }) => hierarchy.kind === 'v2');
+  if (unified !== undefined) return freezerV2(unified.directory);
+  const home = placeFor(places, 'freezer');
+  return home === undefined ? undefined : freezerV1(home.directory);
 }
 
 function freezerV2(directory: string): Freezer {

@@ -14,6 +14,12 @@ export interface Hierarchy {
   readonly readOnly: boolean;
 }
 
+/** A cgroup's directory in one hierarchy. */
+export interface Place {
+  readonly hierarchy: Hierarchy;
+  readonly directory: string;
+}
+
 /** All hierarchies of this machine that containers can be put into. */
 export interface Hierarchies {
   readonly version: CgroupVersion;
@@ -82,6 +88,21 @@ export function detectHierarchies(
 }
 
 /** The hierarchy that a controller's files are in; undefined when this machine does not offer the controller. */
-export function homeOf(hierarchies: Hierarchies, controller: string): Hierarchy | undefined {
+export function homeOf(hierarchies: Pick<Hierarchies, 'all'>, controller: string): Hierarchy | undefined {
   return hierarchies.all.find((hierarchy) => hierarchy.controllers.includes(controller));
+}
+
+/** The place in which a controller's files are. */
+export function placeFor(places: readonly Place[], controller: string): Place | undefined {
+  return places.find(({ hierarchy }) => hierarchy.controllers.includes(controller));
+}
+
+/** The place that answers for all: which processes a container has, and whether it exists. */
+export function primaryOf(places: readonly Place[]): Place | undefined {
+  return (
+    places.find(({ hierarchy }) => hierarchy.kind === 'v2') ??
+    placeFor(places, 'pids') ??
+    placeFor(places, 'memory') ??
+    places[0]
+  );
 }

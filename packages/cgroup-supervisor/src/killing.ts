@@ -4,7 +4,7 @@ import { errnoName, isAbsence, readKernelFileIfPresent, writeKernelFile } from '
 import { isDirectory, processesIn, removeTree } from './directories.js';
 import { freezerOf } from './freezing.js';
 import { nativeCgroup } from './native.js';
-import type { CgroupTree, Place } from './tree.js';
+import { primaryOf, type Place } from './hierarchies.js';
 import { tryUntil, type Deadline } from './waiting.js';
 
 /**
@@ -15,12 +15,13 @@ import { tryUntil, type Deadline } from './waiting.js';
  *
  * @returns the number of processes that were there
  */
-export function killAll(tree: CgroupTree, containerId: string): number {
-  const primary = tree.primaryPlace(containerId);
+export function killAll(places: readonly Place[]): number {
+  const primary = primaryOf(places);
+  if (primary === undefined) return 0;
   const pids = processesIn(primary.directory);
   if (pids.length === 0) return 0;
   if (killByKernel(primary)) return pids.length;
-  const freezer = freezerOf(tree, containerId);
+  const freezer = freezerOf(places);
   if (freezer === undefined) return killOneByOne(primary.directory, pids);
   try {
     freezer.request(true);
@@ -79,14 +80,12 @@ function killBatch(directory: string, pids: readonly number[]): number {
  * @returns the directories that still stood at the deadline; none when all are gone
  */
 export async function destroyAll(
-  tree: CgroupTree,
-  containerId: string,
+  places: readonly Place[],
   deadline: Deadline,
 ): Promise<readonly string[]> {
-  const places = tree.places(containerId);
   let left: readonly Place[] = places;
   await tryUntil(deadline, () => {
-    killAll(tree, containerId);
+    killAll(places);
     left = left.filter((place) => !removeOrKill(place));
     return left.length === 0;
   });

@@ -49,7 +49,7 @@ export class OomWatcher {
   /** Begins to watch; what was killed before counts as known. Idempotent. */
   add(containerId: string): void {
     if (this.#watched.has(containerId) || this.#closing.signal.aborted) return;
-    const known = readOomKills(this.#tree, containerId);
+    const known = readOomKills(this.#tree.places(containerId));
     if (known === undefined) return;
     const stop = this.#register(containerId);
     if (stop !== undefined) this.#watched.set(containerId, { known, following: false, again: false, stop });
@@ -70,7 +70,7 @@ export class OomWatcher {
    *
    * @returns whether it had grown
    */
-  check(containerId: string, count = readOomKills(this.#tree, containerId)): boolean {
+  check(containerId: string, count = readOomKills(this.#tree.places(containerId))): boolean {
     const watched = this.#watched.get(containerId);
     if (watched === undefined || count === undefined || count <= watched.known) return false;
     const grownBy = count - watched.known;

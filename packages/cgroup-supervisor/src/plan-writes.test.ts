@@ -4,7 +4,7 @@ import type { cgroup } from '@gantry/protocol';
 import { readDeviceRules } from './device-rules.js';
 import type { Hierarchies, Hierarchy } from './hierarchies.js';
 import type { LimitWrite } from './limit-write.js';
-import { orderMemoryWrites } from './limit-writes-v1.js';
+import { orderMemoryWrites } from './resource-writes-v1.js';
 import { planWrites } from './plan-writes.js';
 import { readLimits } from './limits.js';
 

@@ -1,15 +1,16 @@
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { statSync } from 'node:fs';
 import {
   errnoName,
   readKernelFile,
   readKernelFileIfPresent,
-  reasonOf,
+  wordsOf,
   writeKernelFile,
 } from './cgroup-files.js';
 import { parseCpuList } from './cpu-list.js';
 import { childNames, isDirectory, makeDirectory, processesIn, removeTree } from './directories.js';
-import { homeOf, type Hierarchies, type Hierarchy } from './hierarchies.js';
+import { homeOf, primaryOf, type Hierarchies, type Hierarchy, type Place } from './hierarchies.js';
+import { handDown, inheritCpusets } from './delegation.js';
 import {
   containerDirectory,
   containersDirectory,
@@ -19,14 +20,8 @@ import {
   shimsDirectory,
   type Layout,
 } from './layout.js';
-import type { CpusetDefaults } from './limit-write.js';
+import type { CpusetDefaults } from './plan-writes.js';
 import type { Machine } from './limits.js';
-
-/** A cgroup's directory in one hierarchy. */
-export interface Place {
-  readonly hierarchy: Hierarchy;
-  readonly directory: string;
-}
 
 /** v2 controllers that a container's cgroup should have. */
 const wantedControllers: readonly string[] = ['cpuset', 'cpu', 'io', 'memory', 'pids'];
@@ -69,7 +64,7 @@ export class CgroupTree {
     for (const hierarchy of this.#hierarchies.all) {
       makeLevels(hierarchy, shimsDirectory(this.layout, hierarchy));
       if (hierarchy.controllers.includes('cpuset') && hierarchy.kind === 'v1')
-        inheritCpusets(hierarchy, shimsDirectory(this.layout, hierarchy));
+        inheritCpusets(hierarchy.mountPoint, shimsDirectory(this.layout, hierarchy));
     }
     this.#problems = problems;
     this.#prepared = true;
@@ -91,11 +86,9 @@ export class CgroupTree {
 
   /** The hierarchy that answers for all: which processes a container has, and whether it exists. */
   primaryPlace(containerId: string): Place {
-    const { unified, all } = this.#hierarchies;
-    const hierarchy =
-      unified ?? homeOf(this.#hierarchies, 'pids') ?? homeOf(this.#hierarchies, 'memory') ?? all[0];
-    if (hierarchy === undefined) throw new Error('there is no cgroup hierarchy');
-    return { hierarchy, directory: containerDirectory(this.layout, hierarchy, containerId) };
+    const place = primaryOf(this.places(containerId));
+    if (place === undefined) throw new Error('there is no cgroup hierarchy');
+    return place;
   }
 
   placeOf(controller: string, containerId: string): string | undefined {
@@ -164,20 +157,18 @@ export class CgroupTree {
   #enableControllers(unified: Hierarchy, problems: string[]): readonly string[] {
     const parent = containersDirectory(this.layout, unified);
     for (const level of [unified.mountPoint, ...levelsBelow(unified.mountPoint, parent)]) {
-      const offered = words(join(level, 'cgroup.controllers'));
-      const enabled = words(join(level, 'cgroup.subtree_control'));
-      const lacking = wantedControllers.filter((one) => offered.includes(one) && !enabled.includes(one));
-      if (lacking.length > 0 && level === unified.mountPoint) emptyNamespaceRoot(level);
-      for (const controller of lacking) {
-        try {
-          writeKernelFile(join(level, 'cgroup.subtree_control'), `+${controller}`);
-        } catch (error) {
-          problems.push(`the controller "${controller}" cannot be enabled in ${level}: ${reasonOf(error)}`);
-        }
-      }
+      const offered = wordsOf(join(level, 'cgroup.controllers'));
+      const wanted = wantedControllers.filter((one) => offered.includes(one));
+      if (level === unified.mountPoint && !isHandedDown(level, wanted)) emptyNamespaceRoot(level);
+      problems.push(...handDown(level, wanted));
     }
-    return words(join(parent, 'cgroup.subtree_control'));
+    return wordsOf(join(parent, 'cgroup.subtree_control'));
   }
+}
+
+function isHandedDown(level: string, wanted: readonly string[]): boolean {
+  const enabled = wordsOf(join(level, 'cgroup.subtree_control'));
+  return wanted.every((one) => enabled.includes(one));
 }
 
 function withUnified(
@@ -194,22 +185,8 @@ function withUnified(
   };
 }
 
-function words(path: string): readonly string[] {
-  return (readKernelFileIfPresent(path) ?? '').split(/\s+/).filter(Boolean);
-}
-
 function makeLevels(hierarchy: Hierarchy, directory: string): void {
   for (const level of levelsBelow(hierarchy.mountPoint, directory)) makeDirectory(level);
-}
-
-/** Each level of a v1 cpuset starts empty and can give its children only what it has itself. */
-function inheritCpusets(hierarchy: Hierarchy, directory: string): void {
-  for (const level of levelsBelow(hierarchy.mountPoint, directory)) {
-    for (const file of ['cpuset.cpus', 'cpuset.mems']) {
-      if (readKernelFile(join(level, file)).trim() !== '') continue;
-      writeKernelFile(join(level, file), readKernelFile(join(dirname(level), file)).trim());
-    }
-  }
 }
 
 /**
@@ -224,7 +201,7 @@ function emptyNamespaceRoot(root: string): void {
   const leaf = join(root, 'init');
   // Again for what was forked meanwhile; what is outside our pid namespace reads as 0 and cannot be moved.
   for (let round = 0; round < 5; round++) {
-    const pids = words(join(root, 'cgroup.procs')).filter((pid) => pid !== '0');
+    const pids = wordsOf(join(root, 'cgroup.procs')).filter((pid) => pid !== '0');
     if (pids.length === 0) return;
     makeDirectory(leaf);
     for (const pid of pids) moveProcess(pid, leaf);

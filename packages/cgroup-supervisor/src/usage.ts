@@ -2,9 +2,8 @@ import { join } from 'node:path';
 import type { cgroup } from '@gantry/protocol';
 import { readKernelFileIfPresent } from './cgroup-files.js';
 import { freezerOf } from './freezing.js';
-import { homeOf, type Hierarchy } from './hierarchies.js';
-import { containerDirectory } from './layout.js';
-import type { CgroupTree } from './tree.js';
+import { placeFor, primaryOf, type Place } from './hierarchies.js';
+import { isDirectory } from './directories.js';
 import * as figures from './usage-figures.js';
 
 const noTime: figures.CpuTime = { cpuUsageNs: 0, cpuUserNs: 0, cpuSystemNs: 0 };
@@ -34,30 +33,25 @@ const noPids: figures.PidsFigures = { pidsCurrent: 0, pidsLimit: 0 };
  *
  * @returns undefined when the container has no cgroup
  */
-export function readUsage(tree: CgroupTree, containerId: string): cgroup.Usage | undefined {
-  if (!tree.exists(containerId)) return undefined;
-  const { hierarchies, layout } = tree;
-  const readerIn = (hierarchy: Hierarchy): figures.FileReader => {
-    const directory = containerDirectory(layout, hierarchy, containerId);
-    return (file) => readKernelFileIfPresent(join(directory, file)) ?? '';
-  };
+export function readUsage(places: readonly Place[], containerId: string): cgroup.Usage | undefined {
+  const primary = primaryOf(places);
+  if (primary === undefined || !isDirectory(primary.directory)) return undefined;
   const from = <T>(
     controller: string,
     v1: (read: figures.FileReader) => T,
     v2: (read: figures.FileReader) => T,
     none: T,
   ): T => {
-    const home = homeOf(hierarchies, controller);
+    const home = placeFor(places, controller);
     if (home === undefined) return none;
-    return (home.kind === 'v1' ? v1 : v2)(readerIn(home));
+    return (home.hierarchy.kind === 'v1' ? v1 : v2)(readerIn(home));
   };
-  const { unified } = hierarchies;
   // v2 counts CPU time without any controller, in microseconds and split exactly: better than v1's ticks.
-  const timeHome = unified ?? homeOf(hierarchies, 'cpuacct');
+  const timeHome = primary.hierarchy.kind === 'v2' ? primary : placeFor(places, 'cpuacct');
   const time =
     timeHome === undefined
       ? noTime
-      : (timeHome.kind === 'v1' ? figures.cpuTimeV1 : figures.cpuTimeV2)(readerIn(timeHome));
+      : (timeHome.hierarchy.kind === 'v1' ? figures.cpuTimeV1 : figures.cpuTimeV2)(readerIn(timeHome));
   return {
     containerId,
     timeUnixNanos: Date.now() * 1_000_000,
@@ -69,18 +63,23 @@ export function readUsage(tree: CgroupTree, containerId: string): cgroup.Usage |
       ...from('blkio', figures.blockDevicesV1, () => [], []),
       ...from('io', () => [], figures.blockDevicesV2, []),
     ],
-    frozen: freezerOf(tree, containerId)?.isFrozen() ?? false,
+    frozen: freezerOf(places)?.isFrozen() ?? false,
   };
 }
 
 /** How many processes of the container the kernel has killed for want of memory; undefined without a memory cgroup. */
-export function readOomKills(tree: CgroupTree, containerId: string): number | undefined {
-  const home = homeOf(tree.hierarchies, 'memory');
+export function readOomKills(places: readonly Place[]): number | undefined {
+  const home = placeFor(places, 'memory');
   if (home === undefined) return undefined;
-  const directory = containerDirectory(tree.layout, home, containerId);
+  const isV1 = home.hierarchy.kind === 'v1';
   const text = readKernelFileIfPresent(
-    join(directory, home.kind === 'v1' ? 'memory.oom_control' : 'memory.events'),
+    join(home.directory, isV1 ? 'memory.oom_control' : 'memory.events'),
   );
   if (text === undefined) return undefined;
-  return (home.kind === 'v1' ? figures.oomKillsV1 : figures.oomKillsV2)(() => text);
+  return (isV1 ? figures.oomKillsV1 : figures.oomKillsV2)(() => text);
+}
+
+/** Reads files of one place; one that is not there is empty. */
+export function readerIn({ directory }: Place): figures.FileReader {
+  return (file) => readKernelFileIfPresent(join(directory, file)) ?? '';
 }

@@ -178,34 +178,61 @@ export interface RuntimeResources {
   readonly devices?: readonly RuntimeDeviceCgroup[];
   readonly memory?: RuntimeMemory;
   readonly cpu?: RuntimeCpu;
-  readonly pids?: { readonly limit?: number };
-  readonly blockIO?: Readonly<Record<string, unknown>>;
-  readonly hugepageLimits?: readonly { readonly pageSize: string; readonly limit: number }[];
-  readonly network?: Readonly<Record<string, unknown>>;
-  readonly rdma?: Readonly<Record<string, unknown>>;
+  readonly pids?: { readonly limit?: WideInteger };
+  readonly blockIO?: RuntimeBlockIo;
+  readonly hugepageLimits?: readonly { readonly pageSize: string; readonly limit: WideInteger }[];
+  readonly network?: {
+    readonly classID?: number;
+    readonly priorities?: readonly { readonly name: string; readonly priority: number }[];
+  };
+  /** By the name of the RDMA device. */
+  readonly rdma?: Readonly<Record<string, { readonly hcaHandles?: number; readonly hcaObjects?: number }>>;
   /** cgroup v2 file name to value. */
   readonly unified?: Readonly<Record<string, string>>;
 }
 
+/** A block device by its numbers. */
+export interface RuntimeThrottle {
+  readonly major: number;
+  readonly minor: number;
+  /** Bytes or operations in a second. */
+  readonly rate: WideInteger;
+}
+
+export interface RuntimeBlockIo {
+  readonly weight?: number;
+  readonly leafWeight?: number;
+  readonly weightDevice?: readonly {
+    readonly major: number;
+    readonly minor: number;
+    readonly weight?: number;
+    readonly leafWeight?: number;
+  }[];
+  readonly throttleReadBpsDevice?: readonly RuntimeThrottle[];
+  readonly throttleWriteBpsDevice?: readonly RuntimeThrottle[];
+  readonly throttleReadIOPSDevice?: readonly RuntimeThrottle[];
+  readonly throttleWriteIOPSDevice?: readonly RuntimeThrottle[];
+}
+
 export interface RuntimeMemory {
-  readonly limit?: number;
-  readonly reservation?: number;
-  readonly swap?: number;
-  readonly kernel?: number;
-  readonly kernelTCP?: number;
-  readonly swappiness?: number;
+  readonly limit?: WideInteger;
+  readonly reservation?: WideInteger;
+  readonly swap?: WideInteger;
+  readonly kernel?: WideInteger;
+  readonly kernelTCP?: WideInteger;
+  readonly swappiness?: WideInteger;
   readonly disableOOMKiller?: boolean;
   readonly useHierarchy?: boolean;
   readonly checkBeforeUpdate?: boolean;
 }
 
 export interface RuntimeCpu {
-  readonly shares?: number;
-  readonly quota?: number;
-  readonly burst?: number;
-  readonly period?: number;
-  readonly realtimeRuntime?: number;
-  readonly realtimePeriod?: number;
+  readonly shares?: WideInteger;
+  readonly quota?: WideInteger;
+  readonly burst?: WideInteger;
+  readonly period?: WideInteger;
+  readonly realtimeRuntime?: WideInteger;
+  readonly realtimePeriod?: WideInteger;
   readonly cpus?: string;
   readonly mems?: string;
   readonly idle?: number;
