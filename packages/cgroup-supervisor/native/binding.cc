@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <vector>
 
+#include "device_filter.h"
 #include "oom_watch.h"
 #include "process_handle.h"
 
@@ -104,10 +106,33 @@ Napi::Value killProcess(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), killed.value());
 }
 
+// restrictDevices(directory, Int32Array of five numbers a rule)
+Napi::Value restrictDevices(const Napi::CallbackInfo& info) {
+  if (info.Length() < 2 || !info[0].IsString()) throw Napi::TypeError::New(info.Env(), "directory is not a string");
+  if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_int32_array)
+    throw Napi::TypeError::New(info.Env(), "rules is not an Int32Array");
+  const auto numbers = info[1].As<Napi::Int32Array>();
+  constexpr size_t kNumbersPerRule = 5;
+  if (numbers.ElementLength() % kNumbersPerRule != 0) throw Napi::RangeError::New(info.Env(), "rules is cut off");
+  std::vector<gantry::cgroup::DeviceRule> rules;
+  for (size_t at = 0; at < numbers.ElementLength(); at += kNumbersPerRule)
+    rules.push_back({numbers[at] != 0, numbers[at + 1], numbers[at + 2], numbers[at + 3], numbers[at + 4] & 7});
+  auto restricted = gantry::cgroup::restrictDevices(info[0].As<Napi::String>().Utf8Value(), rules);
+  if (!restricted) throw toJavaScript(info.Env(), restricted.error());
+  return info.Env().Null();
+}
+
+// canRestrictDevices() → boolean
+Napi::Value canRestrictDevices(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), gantry::cgroup::canRestrictDevices());
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("OomWatch", OomWatchObject::define(env));
   exports.Set("openProcess", Napi::Function::New(env, openProcess, "openProcess"));
   exports.Set("killProcess", Napi::Function::New(env, killProcess, "killProcess"));
+  exports.Set("restrictDevices", Napi::Function::New(env, restrictDevices, "restrictDevices"));
+  exports.Set("canRestrictDevices", Napi::Function::New(env, canRestrictDevices, "canRestrictDevices"));
   return exports;
 }
 

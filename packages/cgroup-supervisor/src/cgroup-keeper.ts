@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
-import { join } from 'node:path';
 import type { cgroup, Init } from '@gantry/protocol';
-import { reasonOf, writeKernelFile } from './cgroup-files.js';
+import { reasonOf } from './cgroup-files.js';
+import { restrictDevices } from './device-access.js';
 import { readDeviceRules, type DeviceRule } from './device-rules.js';
 import { makeDirectory, processesIn, removeTree } from './directories.js';
 import { cgroupFailure } from './failure.js';
@@ -16,7 +16,8 @@ import { readLimits } from './limits.js';
 import { OneAtATime } from './one-at-a-time.js';
 import { OomWatcher, type OomListener } from './oom-watcher.js';
 import type { CgroupRecord, CgroupRecords } from './records.js';
-import type { Place } from './hierarchies.js';
+import { placeFor, type Place } from './hierarchies.js';
+import { nativeCgroup } from './native.js';
 import type { CgroupTree } from './tree.js';
 import { readUsage } from './usage.js';
 import { tryUntil, type Deadline } from './waiting.js';
@@ -263,15 +264,14 @@ export class CgroupKeeper {
   }
 
   #applyDeviceRules(containerId: string, rules: readonly DeviceRule[]): void {
-    const directory = this.#tree.placeOf('devices', containerId);
-    if (directory === undefined) return;
-    for (const { allow, entry } of rules) {
-      try {
-        writeKernelFile(join(directory, allow ? 'devices.allow' : 'devices.deny'), entry);
-      } catch (error) {
-        const message = `device rule "${allow ? 'allow' : 'deny'} ${entry}" of container ${containerId} is refused by the kernel: ${reasonOf(error)}`;
-        throw cgroupFailure('internal', 'CreateCgroup', containerId, message, error);
-      }
+    // Without any way to do it the service has said so among what is missing.
+    const places = this.#tree.places(containerId);
+    if (placeFor(places, 'devices') === undefined && !nativeCgroup().canRestrictDevices()) return;
+    try {
+      restrictDevices(places, rules);
+    } catch (error) {
+      const message = `the devices of container ${containerId} cannot be restricted: ${reasonOf(error)}`;
+      throw cgroupFailure('internal', 'CreateCgroup', containerId, message, error);
     }
   }
 
@@ -303,7 +303,11 @@ function noCgroup(operation: string, containerId: string): Error {
   return cgroupFailure('not_found', operation, containerId, `container ${containerId} has no cgroup`);
 }
 
-const refusalCodes = { conflict: 'failed_precondition', value: 'invalid_argument', failure: 'internal' } as const;
+const refusalCodes = {
+  conflict: 'failed_precondition',
+  value: 'invalid_argument',
+  failure: 'internal',
+} as const;
 
 function refused(operation: string, containerId: string, error: unknown): unknown {
   if (!(error instanceof LimitRefusal)) return error;

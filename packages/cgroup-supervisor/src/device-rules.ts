@@ -1,56 +1,75 @@
 import { DEFAULT_DEVICE_RULES } from '@gantry/oci';
 
-/** One entry of v1's devices.allow or devices.deny. */
+/** One rule of the runtime-spec's `linux.resources.devices`, checked. Of the rules for a device the last one counts. */
 export interface DeviceRule {
   readonly allow: boolean;
-  /** "c 1:3 rwm" */
-  readonly entry: string;
+  /** "a" is everything, and then nothing else narrows the rule. */
+  readonly type: 'a' | 'b' | 'c';
+  /** Undefined: all. */
+  readonly major: number | undefined;
+  readonly minor: number | undefined;
+  /** Some of "rwm". */
+  readonly access: string;
 }
 
 export type RulesOrProblem = { readonly rules: readonly DeviceRule[] } | { readonly problem: string };
 
-/** Reads the runtime-spec's `linux.resources.devices`; nothing at all means docker's list. */
+/** Reads the rules out of a request; nothing at all means docker's list. */
 export function readDeviceRules(json: Uint8Array): RulesOrProblem {
-  if (json.length === 0) return readRules(DEFAULT_DEVICE_RULES);
+  if (json.length === 0) return checkDeviceRules(DEFAULT_DEVICE_RULES, 'devices_json');
   let parsed: unknown;
   try {
     parsed = JSON.parse(Buffer.from(json).toString('utf8'));
   } catch (error) {
     return { problem: `devices_json is not JSON: ${error instanceof Error ? error.message : String(error)}` };
   }
-  return Array.isArray(parsed) ? readRules(parsed) : { problem: 'devices_json is not a JSON array' };
+  return Array.isArray(parsed)
+    ? checkDeviceRules(parsed, 'devices_json')
+    : { problem: 'devices_json is not a JSON array' };
 }
 
-function readRules(values: readonly unknown[]): RulesOrProblem {
+/** @param what names the list in a problem */
+export function checkDeviceRules(values: readonly unknown[], what: string): RulesOrProblem {
   const rules: DeviceRule[] = [];
   for (const [index, value] of values.entries()) {
-    const rule = readRule(value);
-    if (typeof rule === 'string') return { problem: `devices_json[${index}] ${rule}` };
-    rules.push(rule);
+    const read = readRule(value);
+    if (typeof read === 'string') return { problem: `${what}[${index}] ${read}` };
+    rules.push(...read);
   }
   return { rules };
 }
 
-function readRule(value: unknown): DeviceRule | string {
+function readRule(value: unknown): readonly DeviceRule[] | string {
   if (typeof value !== 'object' || value === null) return 'is not an object';
-  const { allow, type = 'a', major, minor, access = 'rwm' } = value as Record<string, unknown>;
+  const { allow, type, major, minor, access } = value as Record<string, unknown>;
   if (typeof allow !== 'boolean') return 'lacks the boolean "allow"';
-  if (type !== 'a' && type !== 'b' && type !== 'c')
+  const kind = type ?? 'a';
+  if (kind !== 'a' && kind !== 'b' && kind !== 'c' && kind !== 'u')
     return `has the type ${JSON.stringify(type)}: it is "a", "b" or "c"`;
-  if (typeof access !== 'string' || !/^[rwm]{1,3}$/.test(access))
+  const accessText = access ?? 'rwm';
+  if (typeof accessText !== 'string' || !/^[rwm]{1,3}$/.test(accessText))
     return `has the access ${JSON.stringify(access)}: it is made of r, w and m`;
-  const majorText = deviceNumber(major);
-  const minorText = deviceNumber(minor);
-  if (majorText === undefined || minorText === undefined)
-    return 'has a device number that is not a whole number';
+  const numbers = [deviceNumber(major), deviceNumber(minor)];
+  if (numbers.includes('bad')) return 'has a device number that is not a whole number';
+  const [majorNumber, minorNumber] = numbers as readonly (number | undefined)[];
+  const rule = { allow, major: majorNumber, minor: minorNumber, access: inOrder(accessText) };
+  // An unbuffered character device is a character device.
+  if (kind !== 'a') return [{ ...rule, type: kind === 'u' ? 'c' : kind }];
   // The kernel takes "a" for everything whatever stands behind it: a narrower rule must not widen silently.
-  if (type === 'a' && (majorText !== '*' || minorText !== '*' || access.length < 3))
-    return 'narrows the type "a": use "b" and "c" for single devices';
-  return { allow, entry: type === 'a' ? 'a' : `${type} ${majorText}:${minorText} ${access}` };
+  if (majorNumber !== undefined || minorNumber !== undefined || rule.access.length < 3)
+    return [
+      { ...rule, type: 'b' },
+      { ...rule, type: 'c' },
+    ];
+  return [{ ...rule, type: 'a' }];
+}
+
+function inOrder(access: string): string {
+  return [...'rwm'].filter((letter) => access.includes(letter)).join('');
 }
 
 /** Absent and -1 mean any. */
-function deviceNumber(value: unknown): string | undefined {
-  if (value === undefined || value === null || value === -1) return '*';
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 ? String(value) : undefined;
+function deviceNumber(value: unknown): number | undefined | 'bad' {
+  if (value === undefined || value === null || value === -1) return undefined;
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0x7fffffff ? value : 'bad';
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { statSync } from 'node:fs';
 import { homeOf, type Hierarchies } from './hierarchies.js';
+import { nativeCgroup } from './native.js';
 import { containersDirectory, shimsDirectory, type Layout } from './layout.js';
 
 interface Need {
@@ -38,9 +39,9 @@ export function missingFeatures(hierarchies: Hierarchies, layout: Layout): reado
   if (lacks('cpu', 'cpu.cfs_quota_us', 'cpu.max'))
     missing.push('the kernel has no CFS bandwidth control: CPU quota cannot be set');
   if (homeOf(hierarchies, 'memory')?.kind === 'v2') missing.push('cgroup v2 has no oom_kill_disable');
-  if (homeOf(hierarchies, 'devices') === undefined)
+  if (homeOf(hierarchies, 'devices') === undefined && !hasDeviceFilter(hierarchies))
     missing.push(
-      'no v1 devices hierarchy: the device access list is not enforced; a container in a user namespace cannot make ' +
+      'no v1 devices hierarchy and no BPF programs for devices: the device access list is not enforced; a container in a user namespace cannot make ' +
         'device nodes and reaches only those bound into its /dev, a privileged one reaches all',
     );
   const { unified } = hierarchies;
@@ -54,6 +55,11 @@ export function missingFeatures(hierarchies: Hierarchies, layout: Layout): reado
 /** On v2 a controller's files are in the children of the cgroup that enables it. */
 function shimsParent(layout: Layout, { unified }: Hierarchies): string | undefined {
   return unified === undefined ? undefined : containersDirectory(layout, unified);
+}
+
+/** v2 restricts devices by programs, which a kernel can be built without. */
+function hasDeviceFilter({ unified }: Hierarchies): boolean {
+  return unified !== undefined && nativeCgroup().canRestrictDevices();
 }
 
 function isThere(path: string): boolean {

@@ -1,4 +1,4 @@
-import { parseMountTable } from './mount-table.js';
+import { parseMountTable, type MountedFileSystem } from './mount-table.js';
 
 /** 1, 2, or 3 for hybrid: v1 hierarchies beside a unified one. */
 export type CgroupVersion = 1 | 2 | 3;
@@ -11,6 +11,8 @@ export interface Hierarchy {
   /** Controllers whose files are found here. */
   readonly controllers: readonly string[];
   readonly mountPoint: string;
+  /** The cgroup that the mount point shows; absent or "/" for the whole hierarchy. */
+  readonly root?: string;
   readonly readOnly: boolean;
 }
 
@@ -34,14 +36,13 @@ const v1Controllers = new Set([
 
 /** v1's super block options mix controllers, "name=" and flags such as "xattr" or "favordynmods". */
 function v1Hierarchy(
-  mountPoint: string,
-  superOptions: readonly string[],
+  { mountPoint, root, superOptions }: MountedFileSystem,
   readOnly: boolean,
 ): Hierarchy | undefined {
   const controllers = superOptions.filter((option) => v1Controllers.has(option));
   const title = superOptions.find((option) => option.startsWith('name='))?.slice('name='.length);
   const name = controllers.length > 0 ? controllers.join(',') : title;
-  return name === undefined ? undefined : { name, kind: 'v1', controllers, mountPoint, readOnly };
+  return name === undefined ? undefined : { name, kind: 'v1', controllers, mountPoint, root, readOnly };
 }
 
 /**
@@ -74,10 +75,11 @@ export function detectHierarchies(
         kind: 'v2',
         controllers: readUnifiedControllers(mountPoint),
         mountPoint,
+        root: mount.root,
         readOnly,
       };
     } else {
-      const hierarchy = v1Hierarchy(mountPoint, mount.superOptions, readOnly);
+      const hierarchy = v1Hierarchy(mount, readOnly);
       if (hierarchy !== undefined) v1.push(hierarchy);
     }
   }

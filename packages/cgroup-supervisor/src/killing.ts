@@ -79,10 +79,7 @@ function killBatch(directory: string, pids: readonly number[]): number {
  *
  * @returns the directories that still stood at the deadline; none when all are gone
  */
-export async function destroyAll(
-  places: readonly Place[],
-  deadline: Deadline,
-): Promise<readonly string[]> {
+export async function destroyAll(places: readonly Place[], deadline: Deadline): Promise<readonly string[]> {
   let left: readonly Place[] = places;
   await tryUntil(deadline, () => {
     killAll(places);

@@ -30,7 +30,13 @@ interface Done {
 
 /** Writes the limits of a cgroup that was just made; the caller removes the cgroup when this throws. */
 export function writeFreshLimits(whose: string, writes: readonly PlacedWrite[], pathOf: PathOf): void {
-  runNow(limitAccesses(whose, writes.filter((write) => !write.isDefault), pathOf));
+  runNow(
+    limitAccesses(
+      whose,
+      writes.filter((write) => !write.isDefault),
+      pathOf,
+    ),
+  );
 }
 
 /**
@@ -135,7 +141,10 @@ function isBandwidth({ file }: LimitWrite): boolean {
   return file.startsWith('cpu.cfs_') || file.startsWith('cpu.max');
 }
 
-function* currentSwapLimit(writes: readonly PlacedWrite[], pathOf: PathOf): Generator<Access, number, string> {
+function* currentSwapLimit(
+  writes: readonly PlacedWrite[],
+  pathOf: PathOf,
+): Generator<Access, number, string> {
   const swap = writes.find((write) => write.file === 'memory.memsw.limit_in_bytes');
   if (swap === undefined) return Number.POSITIVE_INFINITY;
   try {
@@ -178,7 +187,11 @@ function refusal(whose: string, write: PlacedWrite, error: unknown): LimitRefusa
     case 'ENOENT':
     case 'ENODEV':
     case 'ENOTSUP':
-      return new LimitRefusal('conflict', `${wish}: this kernel offers no ${write.file}${deviceHint(write, error)}`, error);
+      return new LimitRefusal(
+        'conflict',
+        `${wish}: this kernel offers no ${write.file}${deviceHint(write, error)}`,
+        error,
+      );
     case 'EBUSY':
       return new LimitRefusal(
         'conflict',
@@ -187,7 +200,11 @@ function refusal(whose: string, write: PlacedWrite, error: unknown): LimitRefusa
       );
     case 'EINVAL':
     case 'ERANGE':
-      return new LimitRefusal('value', `${wish}: the kernel does not take this value for ${write.file}`, error);
+      return new LimitRefusal(
+        'value',
+        `${wish}: the kernel does not take this value for ${write.file}`,
+        error,
+      );
     default:
       return new LimitRefusal('failure', `${wish}: ${reasonOf(error)}`, error);
   }

@@ -20,5 +20,8 @@ export interface LimitWrite {
 /** For files of lines "key value": the line of one key, or what stands for its absence. */
 export function lineOf(key: string, absent: string): (current: string) => string {
   return (current) =>
-    current.split('\n').find((line) => line.startsWith(`${key} `))?.trim() ?? `${key} ${absent}`;
+    current
+      .split('\n')
+      .find((line) => line.startsWith(`${key} `))
+      ?.trim() ?? `${key} ${absent}`;
 }

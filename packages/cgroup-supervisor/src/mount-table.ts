@@ -1,6 +1,8 @@
 /** One line of /proc/self/mountinfo, as far as cgroups need it. See proc_pid_mountinfo(5). */
 export interface MountedFileSystem {
   readonly device: string;
+  /** The directory of the file system that is mounted: "/" for all of it. */
+  readonly root: string;
   readonly mountPoint: string;
   readonly mountOptions: readonly string[];
   readonly type: string;
@@ -22,12 +24,13 @@ export function parseMountTable(mountinfo: string): readonly MountedFileSystem[]
   for (const line of mountinfo.split('\n')) {
     // A variable number of optional fields ends with a lone hyphen.
     const [before, after] = splitOnce(line, ' - ');
-    const [, , device, , mountPoint, mountOptions] = before.split(' ');
+    const [, , device, root, mountPoint, mountOptions] = before.split(' ');
     const [type, source, superOptions] = after.split(' ');
-    if (device === undefined || mountPoint === undefined || mountOptions === undefined) continue;
+    if (device === undefined || root === undefined || mountPoint === undefined || mountOptions === undefined) continue;
     if (type === undefined || source === undefined || superOptions === undefined) continue;
     mounts.push({
       device,
+      root: unescapeOctal(root),
       mountPoint: unescapeOctal(mountPoint),
       mountOptions: mountOptions.split(','),
       type,

@@ -17,6 +17,14 @@ export interface NativeCgroup {
   openProcess(pid: number): number | null;
   /** Sends SIGKILL; false when the process has ended. */
   killProcess(descriptor: number): boolean;
+  /**
+   * Attaches the device rules to a v2 cgroup in place of what an earlier call attached. Five numbers a rule: 1 for
+   * allow; type (0 all, 1 block, 2 character); major and minor, -1 for any; access (1 mknod, 2 read, 4 write).
+   * See native/device_filter.h.
+   */
+  restrictDevices(directory: string, rules: Int32Array): void;
+  /** Whether this kernel takes such programs from us. */
+  canRestrictDevices(): boolean;
 }
 
 let loaded: NativeCgroup | undefined;

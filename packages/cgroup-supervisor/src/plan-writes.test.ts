@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { cgroup } from '@gantry/protocol';
-import { readDeviceRules } from './device-rules.js';
 import type { Hierarchies, Hierarchy } from './hierarchies.js';
 import type { LimitWrite } from './limit-write.js';
 import { orderMemoryWrites } from './resource-writes-v1.js';
@@ -150,35 +149,4 @@ test('what the machine cannot enforce is refused by name', () => {
   const poor: Hierarchies = { ...v1, all: v1.all.filter(({ name }) => name !== 'pids') };
   assert.match(problem({ pidsLimit: 5 }, poor) ?? '', /^pids_limit cannot be enforced: .*"pids"/);
   assert.equal(problem({}, poor), undefined);
-});
-
-test('device rules come in the form of the v1 files', () => {
-  const read = (rules: unknown): unknown => readDeviceRules(Buffer.from(JSON.stringify(rules)));
-  assert.deepEqual(
-    read([
-      { allow: false },
-      { allow: true, type: 'c', major: 1, minor: 3, access: 'rw' },
-      { allow: true, type: 'b', major: 8, minor: -1 },
-    ]),
-    {
-      rules: [
-        { allow: false, entry: 'a' },
-        { allow: true, entry: 'c 1:3 rw' },
-        { allow: true, entry: 'b 8:* rwm' },
-      ],
-    },
-  );
-  assert.deepEqual(read([{ allow: true, type: 'x' }]), {
-    problem: 'devices_json[0] has the type "x": it is "a", "b" or "c"',
-  });
-  assert.match(JSON.stringify(read([{ allow: true, type: 'a', major: 5 }])), /narrows the type/);
-  assert.match(JSON.stringify(read({})), /not a JSON array/);
-  assert.match(JSON.stringify(readDeviceRules(Buffer.from('{'))), /not JSON/);
-  const defaults = readDeviceRules(new Uint8Array());
-  assert.ok(
-    'rules' in defaults &&
-      defaults.rules[0]?.entry === 'a' &&
-      !defaults.rules[0].allow &&
-      defaults.rules.length > 5,
-  );
 });

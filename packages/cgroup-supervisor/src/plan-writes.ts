@@ -33,8 +33,7 @@ function requestField(field: string): string {
  */
 export function planWrites(limits: Limits, hierarchies: Hierarchies, cpuset: CpusetDefaults): PlanOrProblem {
   const plan = planResources(resourcesOf(limits, hierarchies, cpuset), hierarchies);
-  if ('problem' in plan)
-    return { problem: plan.problem.replace(/^[\w.]+/, requestField) };
+  if ('problem' in plan) return { problem: plan.problem.replace(/^[\w.]+/, requestField) };
   return { writes: plan.writes.map((write) => inRequestTerms(write, limits)) };
 }
 

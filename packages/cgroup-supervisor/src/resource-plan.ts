@@ -12,7 +12,17 @@ export interface PlacedWrite extends LimitWrite {
 export type PlanOrProblem = { readonly writes: readonly PlacedWrite[] } | { readonly problem: string };
 
 /** In the order of writing; by v2's names where the two differ. */
-const controllers = ['cpuset', 'cpu', 'memory', 'pids', 'io', 'hugetlb', 'net_cls', 'net_prio', 'rdma'] as const;
+const controllers = [
+  'cpuset',
+  'cpu',
+  'memory',
+  'pids',
+  'io',
+  'hugetlb',
+  'net_cls',
+  'net_prio',
+  'rdma',
+] as const;
 const onlyOnV1: ReadonlySet<string> = new Set(['net_cls', 'net_prio']);
 
 /**
@@ -24,11 +34,16 @@ export function planResources(
   hierarchies: Pick<Hierarchies, 'all' | 'unified'>,
 ): PlanOrProblem {
   const writes: PlacedWrite[] = [];
-  const add = (hierarchy: Hierarchy | undefined, own: readonly LimitWrite[], lacking: string): string | undefined => {
+  const add = (
+    hierarchy: Hierarchy | undefined,
+    own: readonly LimitWrite[],
+    lacking: string,
+  ): string | undefined => {
     if (hierarchy !== undefined) writes.push(...own.map((write) => ({ ...write, hierarchy })));
     else {
       const needed = own.find((write) => !write.isDefault && write.isOptional !== true);
-      if (needed !== undefined) return `${needed.field} cannot be enforced: this machine offers no ${lacking}`;
+      if (needed !== undefined)
+        return `${needed.field} cannot be enforced: this machine offers no ${lacking}`;
     }
     return undefined;
   };

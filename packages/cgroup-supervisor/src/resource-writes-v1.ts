@@ -11,7 +11,14 @@ function memoryWrites(memory: RuntimeMemory): readonly LimitWrite[] | string {
   const limitOf = (file: string, field: string, value: bigint | undefined, isOptional = false): void => {
     if (value === undefined) return;
     const text = limitText(value, unlimited);
-    writes.push({ controller: 'memory', file, value: text, field, isDefault: text === unlimited, isOptional });
+    writes.push({
+      controller: 'memory',
+      file,
+      value: text,
+      field,
+      isDefault: text === unlimited,
+      isOptional,
+    });
   };
   limitOf('memory.limit_in_bytes', 'memory.limit', limit);
   const swap = asked(memory.swap);
@@ -54,12 +61,7 @@ function cpuWrites(cpu: RuntimeCpu): readonly LimitWrite[] {
   const quota = asked(cpu.quota);
   add('cpu.idle', 'idle', cpu.idle?.toString(), '0');
   add('cpu.cfs_period_us', 'period', asked(cpu.period)?.toString(), '100000');
-  add(
-    'cpu.cfs_quota_us',
-    'quota',
-    quota === undefined ? undefined : limitText(quota, unlimited),
-    unlimited,
-  );
+  add('cpu.cfs_quota_us', 'quota', quota === undefined ? undefined : limitText(quota, unlimited), unlimited);
   add('cpu.cfs_burst_us', 'burst', cpu.burst?.toString(), '0');
   // An idle group has no shares.
   if (cpu.idle !== 1) add('cpu.shares', 'shares', asked(cpu.shares)?.toString(), String(sharesRange.default));
@@ -71,7 +73,9 @@ function cpuWrites(cpu: RuntimeCpu): readonly LimitWrite[] {
 /** Never a default: a fresh v1 cpuset is empty and takes no process. */
 function cpusetWrites(cpu: RuntimeCpu): readonly LimitWrite[] {
   const own = (file: string, value: string | undefined, field: string): readonly LimitWrite[] =>
-    value === undefined || value === '' ? [] : [{ controller: 'cpuset', file, value, field, isDefault: false }];
+    value === undefined || value === ''
+      ? []
+      : [{ controller: 'cpuset', file, value, field, isDefault: false }];
   return [...own('cpuset.cpus', cpu.cpus, 'cpu.cpus'), ...own('cpuset.mems', cpu.mems, 'cpu.mems')];
 }
 
@@ -122,7 +126,10 @@ function blockIoWrites(blockIo: RuntimeBlockIo): readonly LimitWrite[] {
   return writes;
 }
 
-function networkWrites(resources: RuntimeResources, controller: 'net_cls' | 'net_prio'): readonly LimitWrite[] {
+function networkWrites(
+  resources: RuntimeResources,
+  controller: 'net_cls' | 'net_prio',
+): readonly LimitWrite[] {
   const { classID, priorities } = resources.network ?? {};
   if (controller === 'net_cls')
     return classID === undefined
@@ -169,7 +176,12 @@ export function hugepageWrites(
 ): readonly LimitWrite[] {
   return (hugepageLimits ?? []).flatMap(({ pageSize, limit }) => {
     const size = /^[1-9]\d*[KMGT]B$/.test(pageSize) ? pageSize : 'unknown';
-    const write = { controller: 'hugetlb', value: String(limit), field: `hugepageLimits[${pageSize}]`, isDefault: false };
+    const write = {
+      controller: 'hugetlb',
+      value: String(limit),
+      field: `hugepageLimits[${pageSize}]`,
+      isDefault: false,
+    };
     return [
       { ...write, file: `hugetlb.${size}.${lastWord}` },
       // Reserved pages count apart since Linux 5.7, and could be hoarded otherwise.

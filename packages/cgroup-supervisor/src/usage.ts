@@ -72,9 +72,7 @@ export function readOomKills(places: readonly Place[]): number | undefined {
   const home = placeFor(places, 'memory');
   if (home === undefined) return undefined;
   const isV1 = home.hierarchy.kind === 'v1';
-  const text = readKernelFileIfPresent(
-    join(home.directory, isV1 ? 'memory.oom_control' : 'memory.events'),
-  );
+  const text = readKernelFileIfPresent(join(home.directory, isV1 ? 'memory.oom_control' : 'memory.events'));
   if (text === undefined) return undefined;
   return (isV1 ? figures.oomKillsV1 : figures.oomKillsV2)(() => text);
 }
