@@ -1,6 +1,6 @@
 import { closeSync, constants, existsSync, fstatSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Handle } from './container-plan.js';
+import type { Handle } from './handle.js';
 import type { StartFailure } from './start-failure.js';
 
 const ESTALE = 116;

@@ -1,5 +1,5 @@
 import type { RuntimeProcess } from '@gantry/oci';
-import type { Handle } from './container-plan.js';
+import type { Handle } from './handle.js';
 import { planFlag, planTag, PlanWriter } from './plan-format.js';
 import { type ProcessSurroundings, writeProcess } from './process-plan.js';
 import { withoutNul } from './refusal.js';

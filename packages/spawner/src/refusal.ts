@@ -20,3 +20,9 @@ export function refuse(sentence: string): never {
 export function withoutNul(value: string, what: string): string {
   return value.includes('\0') ? refuse(`${what} holds a NUL character`) : value;
 }
+
+/** Whether a key asks for anything: null, an empty string, list or object and `false` do not. */
+export function isPresent(value: unknown): boolean {
+  if (value === undefined || value === null || value === '' || value === false) return false;
+  return typeof value !== 'object' || Object.keys(value).length > 0;
+}

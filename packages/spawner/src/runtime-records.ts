@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Handle } from './container-plan.js';
+import type { Handle } from './handle.js';
 import type { SeccompListener } from './seccomp.js';
 import type { ExecutionDomain } from './scheduling-plan.js';
 import type { ExitFacts } from './shim-protocol.js';

@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { withCgroup } from './birth-cgroup.js';
-import type { Handle } from './container-plan.js';
+import type { Handle } from './handle.js';
 import { isNativeError, nativeDirectory, type NativeSpawner } from './native.js';
 import type { ProcessDirectory } from './runtime-records.js';
 import { ShimConnection, ShimSilence } from './shim-connection.js';

@@ -22,7 +22,7 @@ import { CAPABILITIES, DEFAULT_CAPABILITIES, stringifyLossless } from '@gantry/o
 import { spawn, type Init } from '@gantry/protocol';
 import { pino } from 'pino';
 import { attachProcess } from './attach.js';
-import type { Handle } from './container-plan.js';
+import type { Handle } from './handle.js';
 import { loadNative, type NativeSpawner } from './native.js';
 import { type Container, type ExitNotice, Spawner } from './spawner.js';
 

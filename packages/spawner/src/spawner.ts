@@ -2,14 +2,9 @@ import { parseLossless, type RuntimeProcess, type RuntimeSpec } from '@gantry/oc
 import { GantryError, type spawn } from '@gantry/protocol';
 import type { Logger } from 'pino';
 import { sortShimCgroups } from './birth-cgroup.js';
-import {
-  compileContainer,
-  planNamespaces,
-  type ContainerInput,
-  type Handle,
-  type HostFacts,
-} from './container-plan.js';
+import { compileContainer, planNamespaces, type ContainerInput, type HostFacts } from './container-plan.js';
 import { compileExec } from './exec-plan.js';
+import type { Handle } from './handle.js';
 import { readBootId, readHostFacts } from './host.js';
 import { KeyedQueue } from './keyed-queue.js';
 import { isNativeError, type NativeSpawner } from './native.js';
