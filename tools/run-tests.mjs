@@ -24,6 +24,7 @@ const groups = [
   { name: 'unit', files: compiled.filter((file) => !file.endsWith('.root.test.js')), concurrency: 2 },
   { name: 'root', files: compiled.filter((file) => file.endsWith('.root.test.js')), concurrency: 2 },
   { name: 'e2e', files: find('test/e2e/dist/**/*.test.js'), concurrency: 2 },
+  { name: 'conformance', files: find('test/conformance/dist/**/*.test.js'), concurrency: 2 },
   { name: 'graphs', files: find('test/graphs/dist/**/*.test.js'), concurrency: 1 },
   { name: 'chaos', files: find('test/chaos/dist/**/*.test.js'), concurrency: 1 },
   { name: 'cluster', files: find('test/cluster/dist/**/*.test.js'), concurrency: 1 },

@@ -1,6 +1,7 @@
 // A tiny static program for looking at a container from inside, and for behaving in ways a test asks for.
 // It reports facts and errno names; what they should be, the tests know.
 #define _GNU_SOURCE
+#include "payload.h"
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -261,6 +262,10 @@ int main(int count, char **arguments) {
   const char *verb = count > 1 ? arguments[1] : "";
   if (!strcmp(verb, "facts")) return print_facts();
   if (!strcmp(verb, "attempts")) return print_attempts();
+  if (!strcmp(verb, "inspect")) return inspect_process();
+  if (!strcmp(verb, "call")) return call_by_name(arguments + 2);
+  if (!strcmp(verb, "seccomp-agent") && count == 4) return answer_for_filter(arguments[2], atol(arguments[3]));
+  if (!strcmp(verb, "console-agent") && count == 3) return take_terminal(arguments[2]);
   if (!strcmp(verb, "connect") && count == 4) return try_connect(arguments[2], atoi(arguments[3]));
   if (!strcmp(verb, "udp-echo") && count == 3) return echo_datagrams(atoi(arguments[2]));
   if (!strcmp(verb, "count")) return count_lines(number(arguments, 2, 10000), count > 3 ? number(arguments, 3, 0) : 0);

@@ -1,0 +1,536 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { differently, type Case } from '../case.js';
+import { inUserNamespace, mapping, type Mount } from '../spec.js';
+import { type Subject } from '../subject.js';
+
+/** Per-mount options, super options and propagation of what is mounted at the place, as mountinfo has them. */
+async function look(
+  t: Subject,
+  place: string,
+): Promise<{ options: string[]; superOptions: string[]; tags: string }> {
+  const line = (await t.inside('cat', '/proc/self/mountinfo'))
+    .split('\n')
+    .findLast((text) => text.split(' ')[4] === place);
+  assert.ok(line !== undefined, `nothing is mounted at ${place}`);
+  const [before = '', after = ''] = line.split(' - ');
+  const words = before.split(' ');
+  return {
+    options: (words[5] ?? '').split(','),
+    superOptions: (after.split(' ')[2] ?? '').split(','),
+    tags: words.slice(6).join(' '),
+  };
+}
+
+const tmpfs = (options: string[], destination = '/data'): Mount => ({
+  destination,
+  type: 'tmpfs',
+  source: 'tmpfs',
+  options,
+});
+const bind = (source: string, options: string[], destination = '/data'): Mount => ({
+  destination,
+  type: 'none',
+  source,
+  options,
+});
+
+/** A tree on the host with a mount inside it: `source` and `source/inner`; with flags of their own. */
+function hostTree(t: Subject, propagation = 'private', flags: readonly string[] = []): string {
+  const source = join(t.directory, 'source');
+  mkdirSync(source);
+  for (const place of [source, join(source, 'inner')]) {
+    mkdirSync(place, { recursive: true });
+    assert.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', 'mode=755', 'conformance', place]).status, 0);
+    t.afterwards(() => spawnSync('umount', ['-l', place]));
+    spawnSync('mount', [`--make-${propagation}`, place]);
+    writeFileSync(join(place, 'file'), 'from the host\n');
+    chmodSync(join(place, 'file'), 0o644);
+  }
+  // Only now: nothing can be made in what is read-only.
+  for (const place of flags.length > 0 ? [source, join(source, 'inner')] : [])
+    assert.equal(spawnSync('mount', ['-o', ['remount', 'bind', ...flags].join(), place]).status, 0);
+  return source;
+}
+
+const idMapsNotYet = differently('id-mapped mounts came with runc 1.2', /./);
+const unknownToRunc = differently(
+  'runc 1.1 hands the option to the file system, which refuses it',
+  /invalid argument/,
+);
+const unknownToCrun = differently(
+  'crun 1.8 hands the option to the file system, which refuses it',
+  /Invalid argument/,
+);
+const keptByCrun = differently('crun 1.8 does not let a later option take back an earlier', /./);
+const refusedByCrun = differently(
+  'crun 1.8 asks for access times in a way that the kernel refuses',
+  /mount_setattr .* Invalid argument|no relatime/,
+);
+const refusedByRunc = differently(
+  'runc 1.1 asks for access times in a way that the kernel refuses',
+  /invalid argument/,
+);
+const withoutSymfollow = differently('crun 1.8 does not know symfollow', /symfollow/);
+
+interface OptionRule {
+  readonly option: string;
+  /** Options before it in the list, or (recursive ones) flags that the source has. */
+  readonly with?: string[];
+  readonly has?: string[];
+  readonly hasNot?: string[];
+  readonly differs?: Case['differs'];
+}
+
+/** Options of a file system of its own: what must and must not be in mountinfo. */
+const optionRules: readonly OptionRule[] = [
+  { option: 'async', with: ['sync'], hasNot: ['sync'], differs: { crun: keptByCrun } },
+  { option: 'atime', with: ['noatime'], hasNot: ['noatime'], differs: { crun: keptByCrun } },
+  {
+    option: 'defaults',
+    has: ['rw', 'relatime'],
+    hasNot: ['nosuid', 'nodev', 'noexec'],
+    differs: { runc: unknownToRunc },
+  },
+  { option: 'dev', with: ['nodev'], hasNot: ['nodev'], differs: { crun: keptByCrun } },
+  { option: 'diratime', with: ['nodiratime'], hasNot: ['nodiratime'], differs: { crun: keptByCrun } },
+  { option: 'dirsync', has: ['dirsync'] },
+  { option: 'exec', with: ['noexec'], hasNot: ['noexec'], differs: { crun: keptByCrun } },
+  { option: 'iversion', has: [], differs: { crun: unknownToCrun } },
+  { option: 'lazytime', has: ['lazytime'] },
+  { option: 'loud', with: ['silent'], has: [], differs: { crun: unknownToCrun } },
+  { option: 'mand', has: [] },
+  { option: 'noatime', has: ['noatime'] },
+  { option: 'nodev', has: ['nodev'] },
+  { option: 'nodiratime', has: ['nodiratime'] },
+  { option: 'noexec', has: ['noexec'] },
+  { option: 'noiversion', has: [], differs: { crun: unknownToCrun } },
+  { option: 'nolazytime', with: ['lazytime'], hasNot: ['lazytime'] },
+  { option: 'nomand', has: [] },
+  { option: 'norelatime', has: [] },
+  { option: 'nostrictatime', with: ['strictatime'], has: ['relatime'], differs: { crun: keptByCrun } },
+  { option: 'nosuid', has: ['nosuid'] },
+  { option: 'nosymfollow', has: ['nosymfollow'], differs: { crun: unknownToCrun } },
+  { option: 'relatime', has: ['relatime'] },
+  { option: 'ro', has: ['ro'] },
+  { option: 'rw', with: ['ro'], has: ['rw'] },
+  { option: 'silent', has: [], differs: { crun: unknownToCrun } },
+  { option: 'strictatime', hasNot: ['relatime', 'noatime'] },
+  { option: 'suid', with: ['nosuid'], hasNot: ['nosuid'], differs: { crun: keptByCrun } },
+  { option: 'symfollow', with: ['nosymfollow'], hasNot: ['nosymfollow'], differs: { crun: unknownToCrun } },
+  { option: 'sync', has: ['sync'] },
+];
+
+const optionCases = optionRules.map((rule): Case => ({
+  title: `mount option ${rule.option}${rule.with ? ` after ${rule.with.join()}` : ''} does what mount(8) says`,
+  covers: [`mount option ${rule.option}`],
+  async judge(t) {
+    t.spec.mounts.push(tmpfs([...(rule.with ?? []), rule.option, 'size=64k']));
+    const { options, superOptions } = await look(t, '/data');
+    const all = [...options, ...superOptions];
+    for (const wanted of rule.has ?? [])
+      assert.ok(options.includes(wanted) || superOptions.includes(wanted), `no ${wanted} in ${all.join()}`);
+    for (const unwanted of rule.hasNot ?? [])
+      assert.ok(!all.includes(unwanted), `${unwanted} in ${all.join()}`);
+  },
+  ...(rule.differs ? { differs: rule.differs } : {}),
+}));
+
+/** Recursive options: on the mount and on the one below it. */
+const recursiveRules: readonly OptionRule[] = [
+  { option: 'rro', has: ['ro'] },
+  { option: 'rrw', with: ['ro'], has: ['rw'] },
+  { option: 'rnosuid', has: ['nosuid'] },
+  { option: 'rsuid', with: ['nosuid'], hasNot: ['nosuid'] },
+  { option: 'rnodev', has: ['nodev'] },
+  { option: 'rdev', with: ['nodev'], hasNot: ['nodev'] },
+  { option: 'rnoexec', has: ['noexec'] },
+  { option: 'rexec', with: ['noexec'], hasNot: ['noexec'] },
+  { option: 'rnoatime', has: ['noatime'], differs: { crun: refusedByCrun } },
+  {
+    option: 'ratime',
+    with: ['noatime'],
+    hasNot: ['noatime'],
+    differs: { crun: refusedByCrun, runc: refusedByRunc },
+  },
+  { option: 'rnodiratime', has: ['nodiratime'], differs: { crun: refusedByCrun } },
+  { option: 'rdiratime', with: ['nodiratime'], hasNot: ['nodiratime'], differs: { crun: refusedByCrun } },
+  { option: 'rrelatime', with: ['noatime'], has: ['relatime'], differs: { crun: refusedByCrun } },
+  { option: 'rnorelatime', hasNot: ['noatime'] },
+  { option: 'rstrictatime', hasNot: ['relatime', 'noatime'], differs: { crun: refusedByCrun } },
+  {
+    option: 'rnostrictatime',
+    with: ['strictatime'],
+    has: ['relatime'],
+    differs: { crun: refusedByCrun, runc: refusedByRunc },
+  },
+  { option: 'rnosymfollow', has: ['nosymfollow'], differs: { crun: withoutSymfollow } },
+  {
+    option: 'rsymfollow',
+    with: ['nosymfollow'],
+    hasNot: ['nosymfollow'],
+    differs: { crun: withoutSymfollow },
+  },
+];
+
+const recursiveCases = recursiveRules.map((rule): Case => ({
+  title: `mount option ${rule.option} on a source ${rule.with ? `with ${rule.with.join()} ` : ''}reaches the mounts below`,
+  covers: [`mount option ${rule.option}`],
+  async judge(t) {
+    t.spec.mounts.push(bind(hostTree(t, 'private', rule.with), ['rbind', rule.option]));
+    const table = await t.inside('cat', '/proc/self/mountinfo');
+    for (const place of ['/data', '/data/inner']) {
+      const options = table
+        .split('\n')
+        .map((line) => line.split(' '))
+        .find((words) => words[4] === place)?.[5]
+        ?.split(',');
+      assert.ok(options !== undefined, `nothing is mounted at ${place}`);
+      for (const wanted of rule.has ?? [])
+        assert.ok(options.includes(wanted), `no ${wanted} at ${place}: ${options.join()}`);
+      for (const unwanted of rule.hasNot ?? [])
+        assert.ok(!options.includes(unwanted), `${unwanted} at ${place}: ${options.join()}`);
+    }
+  },
+  ...(rule.differs ? { differs: rule.differs } : {}),
+}));
+
+const propagationCases = (
+  [
+    ['private', /^$/, false],
+    ['rprivate', /^$/, true],
+    ['slave', /master:/, false],
+    ['rslave', /master:/, true],
+    ['shared', /shared:/, false],
+    ['rshared', /shared:/, true],
+    ['unbindable', /unbindable/, false],
+    ['runbindable', /unbindable/, true],
+  ] as const
+).map(([option, tag, isRecursive]): Case => ({
+  title: `mount option ${option} sets the propagation${isRecursive ? ' of the mounts below too' : ''}`,
+  covers: [`mount option ${option}`],
+  async judge(t) {
+    t.spec.linux['rootfsPropagation'] = 'slave';
+    t.spec.mounts.push(bind(hostTree(t, 'shared'), ['rbind', option]));
+    const table = await t.inside('cat', '/proc/self/mountinfo');
+    for (const place of isRecursive ? ['/data', '/data/inner'] : ['/data']) {
+      const words = table
+        .split('\n')
+        .map((line) => line.split(' - ')[0]?.split(' ') ?? [])
+        .find((some) => some[4] === place);
+      assert.match((words ?? []).slice(6).join(' '), tag, `at ${place}`);
+    }
+  },
+}));
+
+export const mountOptionCases: readonly Case[] = [...optionCases, ...recursiveCases, ...propagationCases];
+
+export const mountCases: readonly Case[] = [
+  {
+    title: 'mounts are made in the listed order',
+    covers: ['mounts'],
+    async judge(t) {
+      mkdirSync(join(t.directory, 'one'));
+      writeFileSync(join(t.directory, 'one/file'), 'bound last\n');
+      t.spec.mounts.push(tmpfs([]), bind(join(t.directory, 'one'), ['bind'], '/data/below'));
+      assert.equal(await t.inside('cat', '/data/below/file'), 'bound last\n');
+    },
+  },
+  {
+    title: 'a later mount at the same place covers the earlier',
+    covers: ['mounts'],
+    async judge(t) {
+      t.spec.mounts.push(tmpfs(['size=64k']), tmpfs(['size=128k']));
+      assert.ok((await look(t, '/data')).superOptions.includes('size=128k'));
+    },
+  },
+  {
+    title: 'type, source and options go to the kernel',
+    covers: ['mounts[].type', 'mounts[].source', 'mounts[].options'],
+    async judge(t) {
+      t.spec.mounts.push({
+        destination: '/data',
+        type: 'tmpfs',
+        source: 'named',
+        options: ['size=64k', 'mode=1770', 'nr_inodes=17'],
+      });
+      const said = await t.shell('grep " /data " /proc/self/mountinfo; stat -c %a /data');
+      assert.match(said, / - tmpfs named rw,.*size=64k,nr_inodes=17,mode=1770/);
+      assert.match(said, /^1770$/m);
+    },
+    differs: { runc: differently('runc 1.1 gives a tmpfs the mode of the directory that it covers', /755/) },
+  },
+  {
+    title: 'an option that the file system does not know is an error that names the place',
+    covers: ['mounts[].options'],
+    async judge(t) {
+      t.spec.mounts.push(tmpfs(['no-such-option=1']));
+      await t.refused(/data/);
+    },
+  },
+  {
+    title: 'a relative destination is below the root',
+    covers: ['mounts[].destination'],
+    async judge(t) {
+      t.spec.mounts.push(tmpfs(['size=64k'], 'data'));
+      assert.ok((await look(t, '/data')).superOptions.includes('size=64k'));
+    },
+  },
+  {
+    title: 'a destination that does not exist is made, with its parents',
+    covers: ['mounts[].destination'],
+    async judge(t) {
+      t.spec.mounts.push(tmpfs(['size=64k'], '/made/on/demand'));
+      assert.ok((await look(t, '/made/on/demand')).superOptions.includes('size=64k'));
+    },
+  },
+  {
+    title: 'a destination through a symbolic link stays inside the root',
+    covers: ['mounts[].destination'],
+    async judge(t) {
+      symlinkSync('/../../../../../../../escaped', join(t.rootfs, 'link'));
+      t.spec.mounts.push(tmpfs(['size=64k'], '/link/below'));
+      assert.ok((await look(t, '/escaped/below')).superOptions.includes('size=64k'));
+      assert.ok(!existsSync('/escaped'), 'made on the host');
+    },
+    differs: { crun: differently('crun makes no target of a link that leads nowhere', /openat2 `link`/) },
+  },
+  {
+    title: 'bind shows the source and not what is mounted below it',
+    covers: ['mount option bind'],
+    async judge(t) {
+      t.spec.mounts.push(bind(hostTree(t), ['bind']));
+      assert.equal(await t.shell('cat /data/file; ls /data/inner'), 'from the host\n');
+    },
+  },
+  {
+    title: 'rbind shows what is mounted below the source too',
+    covers: ['mount option rbind'],
+    async judge(t) {
+      t.spec.mounts.push(bind(hostTree(t), ['rbind']));
+      assert.equal(await t.inside('cat', '/data/inner/file'), 'from the host\n');
+    },
+  },
+  {
+    title: 'a bind source relative to the bundle is found there',
+    covers: ['mounts[].source'],
+    async judge(t) {
+      mkdirSync(join(t.bundle, 'volume'));
+      writeFileSync(join(t.bundle, 'volume/file'), 'of the bundle\n');
+      t.spec.mounts.push(bind('volume', ['bind']));
+      assert.equal(await t.inside('cat', '/data/file'), 'of the bundle\n');
+    },
+  },
+  {
+    title: 'a file is bound onto a file that is made for it',
+    covers: ['mounts[].destination', 'mount option bind'],
+    async judge(t) {
+      writeFileSync(join(t.directory, 'single'), 'one file\n');
+      t.spec.mounts.push(bind(join(t.directory, 'single'), ['bind'], '/etc/made/single'));
+      assert.equal(await t.inside('cat', '/etc/made/single'), 'one file\n');
+    },
+  },
+  {
+    title: 'a bind source that does not exist is an error that names it',
+    covers: ['mounts[].source'],
+    async judge(t) {
+      t.spec.mounts.push(bind(join(t.directory, 'absent'), ['bind']));
+      await t.refused(/absent/);
+    },
+  },
+  {
+    title: 'a bind mount can be read-only while its source is not',
+    covers: ['mount option bind', 'mount option ro'],
+    async judge(t) {
+      t.spec.mounts.push(bind(hostTree(t), ['rbind', 'ro']));
+      assert.match(
+        await t.shell('touch /data/new 2>&1; cat /data/file'),
+        /Read-only file system\nfrom the host/s,
+      );
+    },
+  },
+  {
+    title: 'what the container writes through a bind mount is on the host',
+    covers: ['mount option bind'],
+    async judge(t) {
+      const source = hostTree(t);
+      t.spec.mounts.push(bind(source, ['bind', 'rw']));
+      await t.shell('echo x >/data/new');
+      assert.ok(existsSync(join(source, 'new')));
+    },
+  },
+  {
+    title: 'a bind mount keeps nosuid, nodev and noexec asked for it',
+    covers: ['mount option bind', 'mount option nosuid', 'mount option nodev', 'mount option noexec'],
+    async judge(t) {
+      t.spec.mounts.push(bind(hostTree(t), ['bind', 'nosuid', 'nodev', 'noexec']));
+      const { options } = await look(t, '/data');
+      assert.deepEqual(
+        ['nosuid', 'nodev', 'noexec'].filter((name) => !options.includes(name)),
+        [],
+      );
+    },
+  },
+  {
+    title: 'remount changes the flags of what is mounted already',
+    covers: ['mount option remount'],
+    async judge(t) {
+      t.spec.mounts.push(tmpfs(['size=64k']), {
+        destination: '/data',
+        type: 'tmpfs',
+        source: 'tmpfs',
+        options: ['remount', 'ro', 'size=64k'],
+      });
+      assert.ok((await look(t, '/data')).options.includes('ro'));
+    },
+  },
+  {
+    title: 'tmpcopyup fills the tmpfs with what it covers',
+    covers: ['mount option tmpcopyup'],
+    async judge(t) {
+      t.writeInside('data/sub/file', 'copied\n', 0o640);
+      symlinkSync('sub/file', join(t.rootfs, 'data/link'));
+      t.spec.mounts.push(tmpfs(['tmpcopyup']));
+      assert.equal(
+        await t.shell('cat /data/link; stat -c "%a %F" /data/sub/file; stat -f -c %T /data'),
+        'copied\n640 regular file\ntmpfs\n',
+      );
+      assert.equal(lstatSync(join(t.rootfs, 'data/sub/file')).isFile(), true);
+    },
+  },
+  {
+    title: 'idmap with mappings of the mount shows the owner as mapped',
+    covers: [
+      'mount option idmap',
+      'mounts[].uidMappings.*',
+      'mounts[].uidMappings',
+      'mounts[].gidMappings.*',
+      'mounts[].gidMappings',
+    ],
+    async judge(t) {
+      const source = join(t.directory, 'owned');
+      mkdirSync(source);
+      writeFileSync(join(source, 'file'), '');
+      chownSync(join(source, 'file'), 7, 8);
+      const ids = [{ containerID: 0, hostID: 1000, size: 100 }];
+      t.spec.mounts.push({ ...bind(source, ['bind', 'idmap']), uidMappings: ids, gidMappings: ids });
+      assert.equal(await t.inside('stat', '-c', '%u %g', '/data/file'), '1007 1008\n');
+      assert.equal(statSync(join(source, 'file')).uid, 7);
+    },
+    differs: { runc: idMapsNotYet },
+  },
+  {
+    title: 'idmap without mappings takes those of the container',
+    covers: ['mount option idmap'],
+    async judge(t) {
+      inUserNamespace(t.spec);
+      const source = join(t.directory, 'owned');
+      mkdirSync(source);
+      writeFileSync(join(source, 'file'), '');
+      chownSync(join(source, 'file'), 7, 8);
+      t.spec.mounts.push(bind(source, ['bind', 'idmap']));
+      assert.equal(await t.inside('stat', '-c', '%u %g', '/data/file'), '7 8\n');
+    },
+    differs: { runc: idMapsNotYet },
+  },
+  {
+    title: 'ridmap maps the mounts below too',
+    covers: ['mount option ridmap'],
+    async judge(t) {
+      inUserNamespace(t.spec);
+      t.spec.mounts.push({
+        ...bind(hostTree(t), ['rbind', 'ridmap']),
+        uidMappings: mapping,
+        gidMappings: mapping,
+      });
+      assert.equal(await t.inside('stat', '-c', '%u', '/data/file', '/data/inner/file'), '0\n0\n');
+    },
+    differs: {
+      runc: idMapsNotYet,
+      crun: differently('crun 1.8 loses the mounts below', /inner/),
+    },
+  },
+  {
+    title: 'idmap without mappings and without a user namespace is refused',
+    covers: ['mount option idmap'],
+    async judge(t) {
+      t.spec.mounts.push(bind(hostTree(t), ['bind', 'idmap']));
+      await t.refused(/idmap|mapping/i);
+    },
+    differs: {
+      runc: idMapsNotYet,
+      crun: differently(
+        'crun 1.8 leaves the refusal to the kernel',
+        /mount_setattr .* Operation not permitted/,
+      ),
+    },
+  },
+  {
+    title: 'a mount with uidMappings and without gidMappings is refused',
+    covers: ['mounts[].uidMappings', 'mounts[].gidMappings'],
+    async judge(t) {
+      t.spec.mounts.push({ ...bind(hostTree(t), ['bind', 'idmap']), uidMappings: mapping });
+      await t.refused(/mapping/i);
+    },
+    differs: { runc: idMapsNotYet },
+  },
+  {
+    title: 'a cgroup mount shows the hierarchies, read-only when asked',
+    covers: ['mounts[].type'],
+    async judge(t) {
+      t.spec.linux.namespaces.push({ type: 'cgroup' });
+      t.spec.mounts.push({
+        destination: '/sys/fs/cgroup',
+        type: 'cgroup',
+        source: 'cgroup',
+        options: ['nosuid', 'noexec', 'nodev', 'relatime', 'ro'],
+      });
+      const said = await t.shell(
+        'find() { ls -R /sys/fs/cgroup | grep cgroup.procs | head -1; }; find; mkdir /sys/fs/cgroup/new /sys/fs/cgroup/memory/new 2>&1 || true',
+      );
+      assert.match(said, /cgroup\.procs/);
+      assert.match(said, /Read-only file system/);
+    },
+  },
+  {
+    title: 'mqueue and proc and sysfs are mounted as their types',
+    covers: ['mounts[].type'],
+    async judge(t) {
+      t.spec.mounts.push({
+        destination: '/dev/mqueue',
+        type: 'mqueue',
+        source: 'mqueue',
+        options: ['nosuid', 'noexec', 'nodev'],
+      });
+      const said = await t.shell('mount');
+      for (const line of [
+        /mqueue on \/dev\/mqueue type mqueue/,
+        /proc on \/proc type proc/,
+        /sysfs on \/sys type sysfs \(ro/,
+      ])
+        assert.match(said, line);
+    },
+  },
+  {
+    title: 'a mount onto the host through a hostile link in the root does not happen',
+    covers: ['mounts[].destination'],
+    async judge(t) {
+      mkdirSync(join(t.directory, 'victim'));
+      symlinkSync(`${'../'.repeat(12)}${t.directory.slice(1)}/victim`, join(t.rootfs, 'trap'));
+      t.spec.mounts.push(tmpfs([], '/trap/deep'));
+      await t.run(['true']);
+      assert.ok(!existsSync(join(t.directory, 'victim/deep')), 'made on the host');
+    },
+  },
+];

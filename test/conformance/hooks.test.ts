@@ -1,0 +1,4 @@
+import { proveCases } from './case.js';
+import { hookCases } from './cases/hooks.js';
+
+proveCases('hooks', hookCases);

@@ -1,0 +1,4 @@
+import { proveCases } from './case.js';
+import { rootCases } from './cases/root.js';
+
+proveCases('root, names, version', rootCases);
