@@ -4,9 +4,13 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 
 #include "kernel.h"
 #include "shim.h"
+
+enum { PROC_MAGIC = 0x9fa0 };
 
 static void attach_target(int mount, int root, const char *path, bool directory, const char *stage) {
   int target = open_target(root, path, directory);
@@ -68,11 +72,23 @@ static void write_sysctl(struct cursor *body, int root) {
   char path[512];
   snprintf(path, sizeof path, "proc/sys/%s", key);
   int fd = sys_open_in_root(root, path, O_WRONLY);
+  // An image or a mount may have put another file there (CVE-2025-52881).
+  struct statfs facts;
+  if (fd >= 0 && (fstatfs(fd, &facts) < 0 || facts.f_type != PROC_MAGIC)) fail_with(EXDEV, "set sysctl", key);
   if (fd < 0 || write(fd, value, strlen(value)) < 0) fail("set sysctl", key);
   close(fd);
 }
 
-static int clone_null(void) { return sys_open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE_FLAG); }
+// The host's, opened while its tree is still in sight, and verified: what covers a masked file must be the real null device
+// (CVE-2025-31133). Read-only, so that the container cannot change the mode of the host's node through it.
+static int clone_null(void) {
+  int tree = sys_open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE_FLAG);
+  struct stat status;
+  struct mount_attributes attributes = {.attr_set = ATTR_RDONLY | ATTR_NOSUID | ATTR_NOEXEC};
+  if (tree < 0 || fstat(tree, &status) < 0) return -1;
+  if (!S_ISCHR(status.st_mode) || status.st_rdev != makedev(1, 3)) return errno = ENODEV, -1;
+  return sys_mount_setattr(tree, "", AT_EMPTY_PATH, &attributes) < 0 ? -1 : tree;
+}
 
 static int empty_directory(void) {
   int fs = sys_fsopen("tmpfs");
