@@ -749,7 +749,7 @@ export const seccompCases: readonly Case[] = [
         listenerMetadata: 'for the agent',
       };
       assert.equal((await called(t, 'getpgid')).result, '4242');
-      const state = JSON.parse(/state=(.*)/.exec(said)?.[1] ?? '{}') as {
+      const state = JSON.parse(/state=([^]*?\})\nasked=/.exec(said)?.[1] ?? '{}') as {
         fds?: string[];
         metadata?: string;
         pid?: number;
