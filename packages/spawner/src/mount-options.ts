@@ -52,7 +52,7 @@ const PROPAGATION: ReadonlyMap<string, bigint> = new Map([
   ['shared', 1n << 20n],
 ]);
 
-const WITHOUT_EFFECT = new Set(['defaults', 'async', 'nofail', 'loud', 'noauto', 'auto']);
+const WITHOUT_EFFECT = new Set(['defaults', 'async', 'nofail', 'loud', 'silent', 'noauto', 'auto']);
 const REFUSED = new Set(['tmpcopyup', 'remount', 'iversion', 'noiversion', 'mand']);
 
 export function propagationNamed(word: string): bigint | undefined {

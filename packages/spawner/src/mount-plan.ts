@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import type { RuntimeMount } from '@gantry/oci';
 import { planCgroupMounts } from './cgroup-mounts.js';
 import type { ContainerInput, HostFacts } from './container-plan.js';
@@ -70,8 +71,8 @@ function writeCgroupMounts(
 }
 
 function writeMount(plan: PlanWriter, mount: RuntimeMount, input: ContainerInput, host: HostFacts): void {
-  const target = withoutNul(mount.destination, 'mount destination');
-  if (!target.startsWith('/')) refuse(`mount destination ${JSON.stringify(target)} is not absolute`);
+  // A relative one is beneath the root, as other runtimes have it.
+  const target = posix.normalize(`/${withoutNul(mount.destination, 'mount destination')}`);
   if (isPresent(mount.uidMappings) || isPresent(mount.gidMappings))
     refuse(`mount ${target} has id mappings of its own, which are not supported (use the option idmap)`);
   const options = parseMountOptions(mount.options ?? [], target);
