@@ -1,6 +1,7 @@
 // System calls and constants that the C library does not wrap; written out so that the shim builds against musl without kernel headers.
 #pragma once
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -79,7 +80,11 @@ static inline int sys_fsmount(int fs, unsigned attributes) {
 // Opens beneath `root` as if it were "/": a symlink made by an image, absolute or with "..", cannot lead out of it.
 static inline int sys_open_in_root(int root, const char *path, int flags) {
   struct open_how_arguments how = {.flags = (uint64_t)(flags | O_CLOEXEC), .resolve = IN_ROOT | NO_MAGICLINKS};
-  return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+  int fd;
+  // EAGAIN: something was renamed on the way and the kernel cannot tell whether ".." stayed inside (openat2(2)).
+  for (int tries = 0; tries < 64; tries++)
+    if ((fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how)) >= 0 || errno != EAGAIN) break;
+  return fd;
 }
 static inline pid_t sys_clone3(struct clone_arguments *arguments) {
   return (pid_t)syscall(SYS_clone3, arguments, sizeof *arguments);
