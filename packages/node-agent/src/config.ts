@@ -55,7 +55,7 @@ export const nodeAgentConfigSchema = {
       type: 'integer',
       minimum: 1,
       maximum: 100,
-      default: 3,
+      default: 5,
       description: 'Log files kept of a container that does not choose.',
     },
     kept_events: {

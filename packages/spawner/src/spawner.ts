@@ -2,6 +2,7 @@ import { parseLossless, type RuntimeProcess, type RuntimeSpec } from '@gantry/oc
 import { GantryError, type spawn } from '@gantry/protocol';
 import type { Logger } from 'pino';
 import { sortShimCgroups } from './birth-cgroup.js';
+import { killCgroups } from './cgroup-kill.js';
 import { compileContainer, planNamespaces, type ContainerInput, type HostFacts } from './container-plan.js';
 import { compileExec } from './exec-plan.js';
 import type { Handle } from './handle.js';
@@ -181,7 +182,7 @@ export class Spawner {
     directory.prepare(record);
     const result = await this.#launcher.launch(directory, plan, id, born);
     if (!result.ok) {
-      await this.#discard(directory);
+      await this.#discard(directory, record);
       throw startError(operation, id, result.failure);
     }
     const { started, connection } = result;
@@ -379,7 +380,7 @@ export class Spawner {
     const found = await this.#adoptProcess(directory);
     if (found === undefined) {
       // Begun, but no process ever ran: what there was has died with its shim.
-      await this.#discard(directory);
+      await this.#discard(directory, directory.readAttempt());
       return;
     }
     const container: Container = { id, attempt: found.attempt.attempt, main: found, execs: new Map() };
@@ -402,7 +403,13 @@ export class Spawner {
   }
 
   /** Removes what a start left, unless its shim still lives: the lock must stay, or a further start would make two. */
-  async #discard(directory: ProcessDirectory): Promise<void> {
+  async #discard(directory: ProcessDirectory, attempt: AttemptRecord | undefined): Promise<void> {
+    // A shim killed before it recorded the start may have left a process that cleared its parent death signal.
+    if (attempt?.boot_id === this.#bootId && !this.#launcher.isHeld(directory))
+      await killCgroups(
+        this.#options.native,
+        attempt.cgroups.map(({ path }) => path),
+      );
     if (await this.#launcher.untilReleased(directory)) directory.remove();
     else this.#options.logger.error({ path: directory.path }, 'a killed shim does not end');
   }

@@ -1,6 +1,6 @@
-import { existsSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { killCgroups } from './cgroup-kill.js';
 import type { NativeSpawner } from './native.js';
 import type { AttemptRecord, ExitRecord, ProcessDirectory, StartRecord } from './runtime-records.js';
 import type { ShimLauncher } from './shim-launcher.js';
@@ -119,7 +119,7 @@ export class SupervisedProcess {
     const again = await this.#launcher.adopt(this.directory);
     if (this.#left) again?.connection.close();
     else if (again !== undefined) this.#follow(again.connection);
-    else this.#shimGone();
+    else await this.#shimGone();
   }
 
   /** True when nothing is left to find out: the end is known, or the next life of the service will see to it. */
@@ -130,10 +130,10 @@ export class SupervisedProcess {
     return recorded !== undefined;
   }
 
-  #shimGone(): void {
+  async #shimGone(): Promise<void> {
     // It may have written its record between the last look and its end.
     if (this.#settleFromRecord()) return;
-    this.#kill();
+    await this.#kill();
     const lost: ExitRecord = {
       exitCode: LOST_EXIT_CODE,
       signal: SIGKILL,
@@ -145,17 +145,13 @@ export class SupervisedProcess {
     this.#end(lost);
   }
 
-  /** Nobody holds its output or its exit status any more: it must not go on. The kernel has killed it already, unless it runs a
-   * set-user-id program, which clears the parent death signal. */
-  #kill(): void {
+  /** Nobody holds its output or its exit status any more: it must not go on. The kernel has killed it already, unless it
+   * changed its user or runs a set-user-id program, which clears the parent death signal. */
+  async #kill(): Promise<void> {
     this.#native.signalProcess(this.start.pid, this.start.startTicks, SIGKILL);
-    for (const { path } of this.attempt.cgroups) {
-      const file = join(path, 'cgroup.kill');
-      try {
-        if (existsSync(file)) writeFileSync(file, '1');
-      } catch {
-        // The cgroup is gone, and so is everything in it.
-      }
-    }
+    await killCgroups(
+      this.#native,
+      this.attempt.cgroups.map(({ path }) => path),
+    );
   }
 }

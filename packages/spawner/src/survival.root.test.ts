@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -150,6 +158,19 @@ test('a killed shim takes its container along, and the exit is reported as lost'
   assert.equal(fixture.spawner.find(id)?.main.exit?.lost, true, 'the next life knows it as well');
 });
 
+test('a killed shim takes along a container that cleared its parent death signal', options, async () => {
+  mkdirSync(join(fixture.layer, 'suid'));
+  copyFileSync('/bin/busybox', join(fixture.layer, 'suid/sleep'));
+  chmodSync(join(fixture.layer, 'suid/sleep'), 0o4755);
+  const user = { uid: 5, gid: 5 };
+  const { main } = await fixture.start(specOf(['/suid/sleep', '60'], {}, { user, noNewPrivileges: false }), {
+    cgroups: fixture.makeCgroups('lost', ['memory', 'pids']),
+  });
+  process.kill(main.start.shimPid, 'SIGKILL');
+  assert.equal((await main.exited).lost, true);
+  assert.equal(isAlive(main.start.pid), false, 'it was dead before the exit was told');
+});
+
 test('a shim killed while there is no spawner is found out by the next one', options, async () => {
   const { id, main } = await fixture.start(specOf(['sleep', '60']));
   fixture.spawner.leave();
@@ -250,10 +271,6 @@ test('limits that this service may not raise are refused by name', options, asyn
   const start = fixture.start(
     specOf(['true'], {}, { rlimits: [{ type: 'RLIMIT_MEMLOCK', soft: 2 ** 62, hard: 2 ** 62 }] }),
   );
-  if (unprivileged)
-    await assert.rejects(
-      start,
-      /cannot raise resource limit RLIMIT_MEMLOCK: .*\(EPERM\)/,
-    );
+  if (unprivileged) await assert.rejects(start, /cannot raise resource limit RLIMIT_MEMLOCK: .*\(EPERM\)/);
   else assert.equal((await (await start).main.exited).exitCode, 0);
 });

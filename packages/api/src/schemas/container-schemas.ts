@@ -130,7 +130,7 @@ export const containerSpecSchema = message<node.ContainerSpec>(
     log: message<node.LogConfig>({
       driver: oneOf(['', 'json-file', 'none'], 'where output goes'),
       maxSizeBytes: uint64('rotate at this size; absent means 10 MiB'),
-      maxFiles: uint32('files kept; absent means 3', { minimum: 1 }),
+      maxFiles: uint32('files kept; absent means 5', { minimum: 1 }),
     }),
     autoRemove: flag('remove the container and its anonymous volumes when it exits'),
     stdinOnce: flag('close standard input when the first attached client leaves'),

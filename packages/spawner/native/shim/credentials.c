@@ -3,6 +3,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,6 +198,9 @@ noreturn void become_process(const struct prepared *prepared, const struct proce
   set_capabilities(&sets);
   if (prctl(PR_SET_KEEPCAPS, 0) < 0 && last) fail("keep capabilities", "");
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) fail("set parent death signal", "");
+  // A shim that died while the changed ids had cleared the signal sends none any more; its end of the channel tells.
+  struct pollfd shim_end = {sync, 0, 0};
+  if (poll(&shim_end, 1, 0) > 0) _exit(1);
   // Ignored signals stay ignored over execve.
   for (int number = 1; number < 65; number++)
     if (number != SIGKILL && number != SIGSTOP) signal(number, SIG_DFL);

@@ -1,0 +1,56 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { NativeSpawner } from './native.js';
+
+const SIGKILL = 9;
+/** How long killed processes may take to be gone. */
+const KILL_TIMEOUT_MS = 5_000;
+
+function pidsIn(directory: string): number[] {
+  try {
+    return readFileSync(join(directory, 'cgroup.procs'), 'utf8')
+      .split('\n')
+      .filter((line) => line !== '' && line !== '0')
+      .map(Number);
+  } catch {
+    // The cgroup is gone, and so is everything in it.
+    return [];
+  }
+}
+
+/** Of the cgroup and of those that the container made beneath it. */
+function pidsBeneath(directory: string): number[] {
+  let children: string[] = [];
+  try {
+    children = readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => join(directory, name));
+  } catch {
+    // Gone.
+  }
+  return [...pidsIn(directory), ...children.flatMap(pidsBeneath)];
+}
+
+/**
+ * Kills everything in these cgroups and waits until it is gone; false when something stays. Only v2 can do it at once:
+ * elsewhere it is done over until nothing is left, since a process may fork while its siblings are killed.
+ */
+export async function killCgroups(native: NativeSpawner, paths: readonly string[]): Promise<boolean> {
+  const end = Date.now() + KILL_TIMEOUT_MS;
+  for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 50)) {
+    const pids = new Set(paths.flatMap(pidsBeneath));
+    if (pids.size === 0) return true;
+    if (Date.now() > end) return false;
+    for (const path of paths) {
+      const file = join(path, 'cgroup.kill');
+      try {
+        if (existsSync(file)) writeFileSync(file, '1');
+      } catch {
+        // Gone.
+      }
+    }
+    for (const pid of pids) native.signalProcess(pid, 0n, SIGKILL);
+    await delay(waitMs);
+  }
+}
