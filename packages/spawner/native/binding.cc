@@ -39,15 +39,16 @@ Napi::Value LoadShim(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), take(info.Env(), loadShim(text(info, 0))).release());
 }
 
-// startShim(imageFd, plan: Uint8Array, lockFd, label, cgroupFd) → { pid, controlFd }
+// startShim(imageFd, plan: Uint8Array, lockFd, label, cgroupFd, preservedDescriptors) → { pid, controlFd }
 Napi::Value StartShim(const Napi::CallbackInfo& info) {
   const auto env = info.Env();
-  const int image = integer(info, 0), lock = integer(info, 2), cgroup = integer(info, 4);
+  const int image = integer(info, 0), lock = integer(info, 2), cgroup = integer(info, 4), preserved = integer(info, 5);
+  if (preserved < 0 || preserved > 1024) throw Napi::TypeError::New(env, "argument 6 is not from 0 to 1024");
   if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
     throw Napi::TypeError::New(env, "argument 2 is not a Uint8Array");
   const auto plan = info[1].As<Napi::Uint8Array>();
   const auto label = text(info, 3);
-  auto started = take(env, startShim(image, reinterpret_cast<const std::byte*>(plan.Data()), plan.ByteLength(), lock, label, cgroup));
+  auto started = take(env, startShim(image, reinterpret_cast<const std::byte*>(plan.Data()), plan.ByteLength(), lock, label, cgroup, preserved));
   auto answer = Napi::Object::New(env);
   answer.Set("pid", Napi::Number::New(env, started.pid));
   answer.Set("controlFd", Napi::Number::New(env, started.control.release()));

@@ -1,14 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RuntimeSpec } from '@gantry/oci';
-import {
-  compileContainer,
-  type ContainerInput,
-  type HostFacts,
-  namespaceFlag,
-  planNamespaces,
-} from './container-plan.js';
+import { compileContainer, type ContainerInput, type HostFacts } from './container-plan.js';
+import { namespaceFlag, planNamespaces } from './namespace-plan.js';
 import { planFlag, planTag, readPlan } from './plan-format.js';
+import type { ShimSupervision } from './supervision.js';
 
 const host: HostFacts = {
   hierarchies: [
@@ -20,6 +16,16 @@ const host: HostFacts = {
 };
 
 const handle = (path: string) => ({ path, device: 1, inode: 2 });
+
+const shim: ShimSupervision = {
+  kind: 'shim',
+  shimCgroups: [],
+  log: undefined,
+  openStdin: false,
+  stdinOnce: false,
+  holdOutput: false,
+  attempt: 1,
+};
 
 function input(spec: Partial<RuntimeSpec> = {}, more: Partial<ContainerInput> = {}): ContainerInput {
   const namespaces = (['user', 'network', 'pid', 'mount'] as const).map((type) => ({ type }));
@@ -35,13 +41,9 @@ function input(spec: Partial<RuntimeSpec> = {}, more: Partial<ContainerInput> = 
     userNamespace: handle('/u'),
     networkNamespace: handle('/n'),
     cgroups: [],
-    shimCgroups: [],
-    log: undefined,
-    openStdin: false,
-    stdinOnce: false,
-    holdOutput: false,
     directory: '/run/x',
-    attempt: 1,
+    state: { ociVersion: '1.3.0', id: 'x', bundle: '/b' },
+    supervision: shim,
     seccomp: undefined,
     ...more,
   };
@@ -52,7 +54,7 @@ function tagsOf(given: ContainerInput): number[] {
 }
 
 test('namespaces that are handed over are joined, the others made', () => {
-  const { created, own } = planNamespaces(input());
+  const { created, own } = planNamespaces(input().spec, { user: true, network: true });
   assert.equal(created, namespaceFlag.pid | namespaceFlag.mount);
   assert.equal(own, namespaceFlag.pid | namespaceFlag.mount | namespaceFlag.user | namespaceFlag.network);
 });
@@ -96,7 +98,7 @@ test('flags say what was asked for', () => {
       root: { path: 'rootfs', readonly: true },
       process: { terminal: true, user: { uid: 0, gid: 0 }, args: ['sh'], cwd: '/', noNewPrivileges: true },
     },
-    { openStdin: true, holdOutput: true },
+    { supervision: { ...shim, openStdin: true, holdOutput: true } },
   );
   const flags = readPlan(compileContainer(given, host))
     .find(({ tag }) => tag === planTag.flags)
@@ -145,7 +147,11 @@ test('a relative mount destination is beneath the root', () => {
 });
 
 const refusals: readonly (readonly [string, Partial<RuntimeSpec>, RegExp, Partial<ContainerInput>?])[] = [
-  ['hooks', { hooks: { prestart: [{ path: '/x' }] } }, /^hooks\.prestart is not supported$/],
+  [
+    'a hook by a relative path',
+    { hooks: { prestart: [{ path: 'x' }] } },
+    /^hooks\.prestart\[0\]\.path is "x", which is not an absolute path$/,
+  ],
   ['intelRdt', { linux: { intelRdt: { closID: 'x' } } }, /^linux\.intelRdt is not supported$/],
   [
     'an SELinux label',
@@ -193,9 +199,9 @@ const refusals: readonly (readonly [string, Partial<RuntimeSpec>, RegExp, Partia
     /soft limit above its hard one$/,
   ],
   [
-    'a namespace by path',
-    { linux: { namespaces: [{ type: 'mount' }, { type: 'pid', path: '/proc/1/ns/pid' }] } },
-    /^linux\.namespaces joins pid by path, which is not supported$/,
+    'a namespace by a relative path',
+    { linux: { namespaces: [{ type: 'mount' }, { type: 'pid', path: 'ns/pid' }] } },
+    /^linux\.namespaces joins pid by "ns\/pid", which is not an absolute path$/,
   ],
   [
     'no mount namespace',
@@ -203,9 +209,9 @@ const refusals: readonly (readonly [string, Partial<RuntimeSpec>, RegExp, Partia
     /^linux\.namespaces has no mount namespace$/,
   ],
   [
-    'a user namespace without a handle',
-    { linux: { namespaces: [{ type: 'user' }] } },
-    /^linux\.namespaces has user, but the request has no user namespace$/,
+    'a user namespace without mappings',
+    { linux: { namespaces: [{ type: 'user' }, { type: 'mount' }] } },
+    /^linux\.namespaces has a new user namespace, but linux\.uidMappings is empty$/,
     { userNamespace: undefined },
   ],
   [
@@ -248,7 +254,7 @@ const refusals: readonly (readonly [string, Partial<RuntimeSpec>, RegExp, Partia
     'too many log files',
     {},
     /^log\.max_files is 101/,
-    { log: { path: '/l', maxSizeBytes: 0, maxFiles: 101 } },
+    { supervision: { ...shim, log: { path: '/l', maxSizeBytes: 0, maxFiles: 101 } } },
   ],
 ];
 

@@ -1,19 +1,17 @@
 import type { RuntimeProcess } from '@gantry/oci';
-import type { Handle } from './handle.js';
+import { type Handle, writeHandle } from './handle.js';
 import { planFlag, planTag, PlanWriter } from './plan-format.js';
 import { type ProcessSurroundings, writeProcess } from './process-plan.js';
-import { withoutNul } from './refusal.js';
 import type { PlannedSeccomp } from './seccomp.js';
+import { type Supervision, supervisionFlags, writeSupervision } from './supervision.js';
 
 /** Everything a further process in a running container is made of. */
 export interface ExecInput extends ProcessSurroundings {
   readonly process: RuntimeProcess;
-  readonly openStdin: boolean;
-  readonly holdOutput: boolean;
+  readonly supervision: Supervision;
   readonly directory: string;
   readonly target: { readonly pid: number; readonly startTicks: bigint; readonly namespaces: bigint };
   readonly cgroups: readonly Handle[];
-  readonly shimCgroups: readonly Handle[];
   /** The container's own filter. */
   readonly seccomp: PlannedSeccomp | undefined;
   readonly noNewPrivileges: boolean;
@@ -22,29 +20,19 @@ export interface ExecInput extends ProcessSurroundings {
 /** Pure; throws SpecRefusal. */
 export function compileExec(input: ExecInput): Buffer {
   const { process, target } = input;
-  const plan = new PlanWriter()
-    .add(planTag.flags, (record) =>
-      record.u32(
-        planFlag.exec |
-          planFlag.stdinOnce |
-          (process.terminal === true ? planFlag.terminal : 0) |
-          (input.openStdin ? planFlag.openStdin : 0) |
-          (input.holdOutput ? planFlag.holdOutput : 0) |
-          (input.noNewPrivileges || process.noNewPrivileges === true ? planFlag.noNewPrivileges : 0),
-      ),
-    )
-    .add(planTag.directory, (record) => record.string(withoutNul(input.directory, 'runtime directory')))
-    .add(planTag.execTarget, (record) =>
-      record.u32(target.pid).u64(target.startTicks).u64(target.namespaces),
-    );
-  for (const [tag, handles] of [
-    [planTag.shimCgroup, input.shimCgroups],
-    [planTag.cgroup, input.cgroups],
-  ] as const)
-    for (const handle of handles)
-      plan.add(tag, (record) =>
-        record.string(handle.path).u64(BigInt(handle.device)).u64(BigInt(handle.inode)),
-      );
+  const plan = new PlanWriter().add(planTag.flags, (record) =>
+    record.u32(
+      planFlag.exec |
+        supervisionFlags(input.supervision) |
+        (process.terminal === true ? planFlag.terminal : 0) |
+        (input.noNewPrivileges || process.noNewPrivileges === true ? planFlag.noNewPrivileges : 0),
+    ),
+  );
+  writeSupervision(plan, input.supervision, input.directory);
+  plan.add(planTag.execTarget, (record) =>
+    record.u32(target.pid).u64(target.startTicks).u64(target.namespaces),
+  );
+  for (const handle of input.cgroups) writeHandle(plan, planTag.cgroup, handle);
   writeProcess(plan, process, input.seccomp, input);
   return plan.finish();
 }

@@ -23,13 +23,17 @@ const SURROUNDINGS = {
   userNamespace: handle,
   networkNamespace: handle,
   cgroups: [],
-  shimCgroups: [],
-  log: undefined,
-  openStdin: false,
-  stdinOnce: false,
-  holdOutput: false,
   directory: '/run/x',
-  attempt: 1,
+  state: { ociVersion: '1.3.0', id: 'x', bundle: '/run/x' },
+  supervision: {
+    kind: 'shim',
+    shimCgroups: [],
+    log: undefined,
+    openStdin: false,
+    stdinOnce: false,
+    holdOutput: false,
+    attempt: 1,
+  },
 } as const;
 
 function compile(text: string): Buffer {

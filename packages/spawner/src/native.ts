@@ -21,13 +21,17 @@ export interface NativeSeccompProfile {
 export interface NativeSpawner {
   /** A sealed copy of the shim's binary in memory; a descriptor owned by the caller. */
   loadShim(path: string): number;
-  /** Starts a shim; `controlFd` is a connected socket, its first frame says whether the start succeeded. `cgroupFd`: a v2 directory or -1. */
+  /**
+   * Starts a shim; `controlFd` is a connected socket, its first frame says whether the start succeeded. `cgroupFd`: a v2 directory or -1.
+   * `preservedDescriptors` of this process, from 3 on, are passed on to the container's.
+   */
   startShim(
     imageFd: number,
     plan: Uint8Array,
     lockFd: number,
     label: string,
     cgroupFd: number,
+    preservedDescriptors: number,
   ): { readonly pid: number; readonly controlFd: number };
   /** The lock's descriptor, or null when another process holds it. */
   lockFile(path: string): number | null;

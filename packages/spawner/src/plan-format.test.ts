@@ -9,7 +9,7 @@ test('a plan is a header and records, each with its length, strings ending in NU
     .add(1)
     .finish();
   assert.equal(plan.subarray(0, 4).toString(), 'GPLN');
-  assert.deepEqual([plan.readUInt32LE(4), plan.readUInt32LE(8)], [1, plan.length]);
+  assert.deepEqual([plan.readUInt32LE(4), plan.readUInt32LE(8)], [2, plan.length]);
   const [list, wide, empty] = readPlan(plan);
   assert.equal(list?.payload.toString('hex'), '02000000' + '020000007368' + '00' + '02000000c3a4' + '00');
   assert.equal(wide?.payload.readBigUInt64LE(), 0x1_0000_0002n);

@@ -31,6 +31,13 @@ export const planTag = Object.freeze({
   oomScoreAdj: 56,
   seccomp: 57,
   window: 58,
+  idMap: 60,
+  namespacePath: 61,
+  hook: 62,
+  state: 63,
+  startSocket: 64,
+  consoleSocket: 65,
+  preservedDescriptors: 66,
   scheduler: 80,
   ioPriority: 81,
   cpuAffinity: 82,
@@ -49,11 +56,24 @@ export const planFlag = Object.freeze({
   holdOutput: 16,
   rootReadonly: 32,
   noNewPrivileges: 64,
+  caller: 1 << 7,
+  detach: 1 << 8,
+  noPivot: 1 << 9,
+  keepKeyring: 1 << 10,
+  awaitPlacement: 1 << 11,
+});
+
+/** Hooks that run on the way to the container's command. */
+export const hookKind = Object.freeze({
+  prestart: 1,
+  createRuntime: 2,
+  createContainer: 3,
+  startContainer: 4,
 });
 
 export const mountFlag = Object.freeze({ recursive: 1, idmap: 2, tolerated: 4, recursiveAttributes: 8 });
 
-const VERSION = 1;
+const VERSION = 2;
 const HEADER_BYTES = 12;
 
 /** One record's payload being written: little-endian, strings with their length before and a NUL after. */
@@ -112,6 +132,11 @@ export class PlanWriter {
     head.writeUInt32LE(payload.length, 4);
     this.#records.push(head, payload);
     return this;
+  }
+
+  /** Records so far. */
+  get length(): number {
+    return this.#records.length / 2;
   }
 
   finish(): Buffer {

@@ -31,13 +31,17 @@ function wholePlan(): Buffer {
       userNamespace: fixture.sandbox.user,
       networkNamespace: fixture.sandbox.network,
       cgroups: [],
-      shimCgroups: [],
-      log: undefined,
-      openStdin: false,
-      stdinOnce: false,
-      holdOutput: false,
       directory: fixture.makeDirectory('damaged'),
-      attempt: 1,
+      state: { ociVersion: '1.3.0', id: 'damaged', bundle: '/' },
+      supervision: {
+        kind: 'shim',
+        shimCgroups: [],
+        log: undefined,
+        openStdin: false,
+        stdinOnce: false,
+        holdOutput: false,
+        attempt: 1,
+      },
       seccomp: undefined,
     },
     { hierarchies: [], findDevice: () => undefined },
@@ -92,7 +96,7 @@ test('lengths that lie are refused', options, async () => {
 
 test('another version of the plan is refused', options, async () => {
   const plan = wholePlan();
-  plan.writeUInt32LE(2, 4);
+  plan.writeUInt32LE(plan.readUInt32LE(4) + 1, 4);
   assert.equal((await failureOf(plan))?.errno, EBADMSG);
 });
 

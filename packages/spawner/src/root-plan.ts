@@ -18,7 +18,9 @@ export function writeRoot(plan: PlanWriter, input: ContainerInput): void {
   }
   const path = input.spec.root?.path ?? refuse('root is missing');
   if (!path.startsWith('/')) refuse(`root.path ${JSON.stringify(path)} is not absolute`);
-  plan.add(planTag.rootDirectory, (record) => record.string(withoutNul(path, 'root.path')).u32(1));
+  // A user namespace that is handed over is nobody's in particular; one with mappings of the spec's own owns its root already.
+  const mapped = input.userNamespace === undefined ? 0 : 1;
+  plan.add(planTag.rootDirectory, (record) => record.string(withoutNul(path, 'root.path')).u32(mapped));
 }
 
 /** Paths over which nothing shows or may be written, and how the root's mounts spread. Over everything else: written last. */

@@ -33,19 +33,24 @@ export class ShimConnection {
 
   /** Connects to the shim that listens in `directory`, and greets it. */
   static async open(directory: string): Promise<ShimConnection> {
-    let path = join(directory, 'shim.sock');
+    const connection = await ShimConnection.connect(directory, 'shim.sock');
+    connection.send(encodeHello());
+    return connection;
+  }
+
+  /** Connects to the socket `name` in `directory`, however long its path. */
+  static async connect(directory: string, name: string): Promise<ShimConnection> {
+    let path = join(directory, name);
     // Too long for a socket address: then by way of the directory's descriptor.
     const descriptor =
       Buffer.byteLength(path) > LONGEST_SOCKET_PATH
         ? openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY)
         : undefined;
-    if (descriptor !== undefined) path = `/proc/self/fd/${descriptor}/shim.sock`;
+    if (descriptor !== undefined) path = `/proc/self/fd/${descriptor}/${name}`;
     try {
       const socket = connect({ path, allowHalfOpen: false });
       await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
-      const connection = new ShimConnection(socket);
-      connection.send(encodeHello());
-      return connection;
+      return new ShimConnection(socket);
     } finally {
       if (descriptor !== undefined) closeSync(descriptor);
     }
@@ -64,13 +69,18 @@ export class ShimConnection {
       receive(message);
   }
 
-  /** The next message that `wanted` accepts; others are dropped. Rejects when the connection ends or time is up. */
-  next<M extends ShimMessage>(wanted: (message: ShimMessage) => message is M, timeoutMs: number): Promise<M> {
+  /**
+   * The next message that `wanted` accepts; others are dropped. Rejects when the connection ends or time is up; undefined waits
+   * as long as the other side lives.
+   */
+  next<M extends ShimMessage>(
+    wanted: (message: ShimMessage) => message is M,
+    timeoutMs: number | undefined,
+  ): Promise<M> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => settle(() => reject(new ShimSilence('no answer from the shim in time', true))),
-        timeoutMs,
-      );
+      const giveUp = (): void =>
+        settle(() => reject(new ShimSilence('no answer from the shim in time', true)));
+      const timer = timeoutMs === undefined ? undefined : setTimeout(giveUp, timeoutMs);
       let settled = false;
       const settle = (act: () => void): void => {
         if (settled) return;

@@ -60,7 +60,7 @@ export class ShimLauncher {
     let shim: { pid: number; controlFd: number } | StartFailure;
     try {
       shim = withCgroup(cgroup, (descriptor) =>
-        this.#native.startShim(this.#image, plan, lock, label, descriptor),
+        this.#native.startShim(this.#image, plan, lock, label, descriptor, 0),
       );
     } catch (error) {
       if (!isNativeError(error)) throw error;

@@ -18,6 +18,7 @@ export const frameKind = Object.freeze({
   stderr: 36,
   exit: 37,
   result: 38,
+  place: 40,
 });
 
 export const attachFlag = Object.freeze({ stdin: 1, output: 2, lossless: 4 });
@@ -48,6 +49,8 @@ export type ShimMessage =
   | { readonly kind: 'stdout' | 'stderr'; readonly data: Buffer }
   | { readonly kind: 'exit'; readonly exit: ExitFacts }
   | { readonly kind: 'result'; readonly request: number; readonly errno: number }
+  /** The stage, waiting to be put into its cgroup. */
+  | { readonly kind: 'place'; readonly pid: number }
   | { readonly kind: 'unknown' };
 
 export function encodeFrame(kind: number, payload: Uint8Array = new Uint8Array()): Buffer {
@@ -120,6 +123,8 @@ function decodeMessage(kind: number, body: Buffer): ShimMessage {
       };
     case frameKind.result:
       return { kind: 'result', request: body.readUInt32LE(0), errno: body.readInt32LE(4) };
+    case frameKind.place:
+      return { kind: 'place', pid: body.readUInt32LE(0) };
     default:
       // A newer shim may tell what this service does not know yet.
       return { kind: 'unknown' };

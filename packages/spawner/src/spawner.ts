@@ -3,11 +3,12 @@ import { GantryError, type spawn } from '@gantry/protocol';
 import type { Logger } from 'pino';
 import { sortShimCgroups } from './birth-cgroup.js';
 import { killCgroups } from './cgroup-kill.js';
-import { compileContainer, planNamespaces, type ContainerInput, type HostFacts } from './container-plan.js';
+import { compileContainer, type ContainerInput, type HostFacts } from './container-plan.js';
 import { compileExec } from './exec-plan.js';
 import type { Handle } from './handle.js';
 import { readBootId, readHostFacts } from './host.js';
 import { KeyedQueue } from './keyed-queue.js';
+import { planNamespaces } from './namespace-plan.js';
 import { isNativeError, type NativeSpawner } from './native.js';
 import { SpecRefusal } from './refusal.js';
 import {
@@ -213,18 +214,27 @@ export class Spawner {
         userNamespace: presentHandle(request.userNamespace),
         networkNamespace: presentHandle(request.networkNamespace),
         cgroups: request.cgroups,
-        shimCgroups: joined,
-        log: request.log,
-        openStdin: request.openStdin,
-        stdinOnce: request.stdinOnce,
-        holdOutput: request.holdOutput,
         directory: this.#records.container(id).path,
-        attempt,
+        state: {
+          ociVersion: spec.ociVersion,
+          id,
+          bundle: this.#records.container(id).path,
+          ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
+        },
+        supervision: {
+          kind: 'shim',
+          shimCgroups: joined,
+          log: request.log,
+          openStdin: request.openStdin,
+          stdinOnce: request.stdinOnce,
+          holdOutput: request.holdOutput,
+          attempt,
+        },
         seccomp,
         warn: (warning) => this.#warn(operation, id, warning),
       };
       const plan = compileContainer(input, this.#host);
-      return { plan, born, record: this.#recordOf(input, request.shimCgroups, seccomp) };
+      return { plan, born, record: this.#recordOf(input, attempt, request.shimCgroups, seccomp) };
     } catch (error) {
       throw this.#refusal(operation, id, error);
     }
@@ -246,17 +256,22 @@ export class Spawner {
 
   #recordOf(
     input: ContainerInput,
+    attempt: number,
     shimCgroups: readonly Handle[],
     seccomp: CompiledSeccomp | undefined,
   ): AttemptRecord {
     const { personality, memoryPolicy } = input.spec.linux ?? {};
+    const { own } = planNamespaces(input.spec, {
+      user: input.userNamespace !== undefined,
+      network: input.networkNamespace !== undefined,
+    });
     return {
       version: 1,
-      attempt: input.attempt,
+      attempt,
       boot_id: this.#bootId,
       cgroups: input.cgroups,
       shim_cgroups: shimCgroups,
-      namespaces: String(planNamespaces(input).own),
+      namespaces: String(own),
       seccomp: seccomp?.digest ?? '',
       seccomp_allowed_syscalls: seccomp?.allowedSyscalls ?? 0,
       seccomp_flags: seccomp?.flags ?? 0,
@@ -300,8 +315,15 @@ export class Spawner {
       checkProcessShape(process);
       plan = compileExec({
         process,
-        openStdin: request.openStdin,
-        holdOutput: request.holdOutput,
+        supervision: {
+          kind: 'shim',
+          shimCgroups: joined,
+          log: undefined,
+          openStdin: request.openStdin,
+          stdinOnce: true,
+          holdOutput: request.holdOutput,
+          attempt: attempt.attempt,
+        },
         directory: directory.path,
         target: {
           pid: container.main.start.pid,
@@ -309,7 +331,6 @@ export class Spawner {
           namespaces: BigInt(attempt.namespaces),
         },
         cgroups: attempt.cgroups,
-        shimCgroups: joined,
         seccomp: attempt.seccomp === '' ? undefined : this.#recordedSeccomp(attempt),
         noNewPrivileges: attempt.no_new_privileges,
         domain: attempt.execution_domain,

@@ -12,6 +12,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "raw_syscall.h"
 
@@ -22,11 +23,13 @@
 namespace gantry::spawner {
 namespace {
 
-// What the shim finds at 3, 4 and 5.
-enum : int { kPlanFd = 3, kControlFd = 4, kLockFd = 5 };
+// What the shim finds at 3, 4 and 5, and those it passes on to the container's process from 6 on.
+enum : int { kPlanFd = 3, kControlFd = 4, kLockFd = 5, kFirstPreservedFd = 6 };
 
 struct ExecPlan {
   int image, plan, control, lock, cgroup;
+  const int* preserved;
+  int preservedCount;
   const char* const* arguments;
   const char* const* environment;
 };
@@ -37,8 +40,12 @@ struct ExecPlan {
   rawSyscall(SYS_dup3, plan.plan, kPlanFd, 0);
   rawSyscall(SYS_dup3, plan.control, kControlFd, 0);
   rawSyscall(SYS_dup3, plan.lock, kLockFd, 0);
+  for (int index = 0; index < plan.preservedCount; index++)
+    rawSyscall(SYS_dup3, plan.preserved[index], kFirstPreservedFd + index, 0);
+  // Node marks all that it was started with close-on-exec. A launcher passes them on; a shim takes others at once.
+  for (int fd = 0; fd < 3; fd++) rawSyscall(SYS_fcntl, fd, F_SETFD, 0);
   // Node marks its descriptors close-on-exec; this holds for those of anybody else in the process, too.
-  rawSyscall(SYS_close_range, kLockFd + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+  rawSyscall(SYS_close_range, kFirstPreservedFd + plan.preservedCount, ~0U, CLOSE_RANGE_CLOEXEC);
   rawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&noSignals), 0, sizeof noSignals);
   rawSyscall(SYS_execveat, plan.image, reinterpret_cast<long>(""), reinterpret_cast<long>(plan.arguments),
              reinterpret_cast<long>(plan.environment), AT_EMPTY_PATH);
@@ -74,9 +81,9 @@ Result<UniqueFd> sealedCopy(const std::byte* bytes, size_t length) {
   return fd;
 }
 
-// Out of the way of 3, 4 and 5, which are about to be overwritten in the child.
-Result<UniqueFd> moveUp(int fd) {
-  UniqueFd moved(fcntl(fd, F_DUPFD_CLOEXEC, 16));
+// Out of the way of those that are about to be overwritten in the child.
+Result<UniqueFd> moveUp(int fd, int from = 16) {
+  UniqueFd moved(fcntl(fd, F_DUPFD_CLOEXEC, from));
   if (!moved) return lastError("duplicate descriptor");
   return moved;
 }
@@ -104,22 +111,34 @@ Result<UniqueFd> loadShim(const std::string& path) {
 }
 
 Result<ShimStart> startShim(int image, const std::byte* bytes, size_t length, int lock, const std::string& label,
-                            int cgroup) {
+                            int cgroup, int preservedCount) {
   auto plan = sealedCopy(bytes, length);
   if (!plan) return plan.error();
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) return lastError("make control socket");
   UniqueFd ours(ends[0]), theirs(ends[1]);
-  auto highPlan = moveUp(plan->get());
-  auto highControl = moveUp(theirs.get());
-  auto highLock = moveUp(lock);
+  const int above = kFirstPreservedFd + preservedCount + 16;
+  auto highPlan = moveUp(plan->get(), above);
+  auto highControl = moveUp(theirs.get(), above);
+  auto highLock = moveUp(lock, above);
+  auto highImage = moveUp(image, above);
   if (!highPlan) return highPlan.error();
   if (!highControl) return highControl.error();
   if (!highLock) return highLock.error();
+  if (!highImage) return highImage.error();
+  std::vector<UniqueFd> preserved;
+  std::vector<int> numbers;
+  for (int index = 0; index < preservedCount; index++) {
+    auto moved = moveUp(3 + index, above);
+    if (!moved) return makeError("pass descriptor on", errno, std::to_string(3 + index));
+    numbers.push_back(moved->get());
+    preserved.push_back(std::move(*moved));
+  }
 
   const char* const arguments[] = {"gantry-shim", label.c_str(), nullptr};
   const char* const environment[] = {nullptr};
-  const ExecPlan exec{image, highPlan->get(), highControl->get(), highLock->get(), cgroup, arguments, environment};
+  const ExecPlan exec{highImage->get(), highPlan->get(), highControl->get(), highLock->get(), cgroup,
+                      numbers.data(), preservedCount, arguments, environment};
   // A handler of Node's must not run in the child, on memory it shares with us.
   sigset_t all, before;
   sigfillset(&all);

@@ -22,7 +22,9 @@ struct ShimStart {
 };
 
 // `lock` is given to the shim, which holds it as long as it lives. `cgroup`: a v2 directory that it is born in; -1 for ours.
-Result<ShimStart> startShim(int image, const std::byte* plan, size_t planLength, int lock, const std::string& label, int cgroup);
+// `preservedCount` of our descriptors, from 3 on, are passed on to the container's process.
+Result<ShimStart> startShim(int image, const std::byte* plan, size_t planLength, int lock, const std::string& label, int cgroup,
+                            int preservedCount);
 
 // Takes the lock file's exclusive lock; empty when another process holds it.
 Result<std::optional<UniqueFd>> lockFile(const std::string& path);

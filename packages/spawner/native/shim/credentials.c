@@ -122,6 +122,30 @@ static const char *find_path(char **environment) {
   return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 }
 
+// Fails as execute() would, as far as can be told without executing.
+static void find_command(const char *name, char **environment) {
+  struct stat status;
+  if (strchr(name, '/') != NULL) {
+    if (stat(name, &status) < 0) fail("execute", name);
+    if (S_ISDIR(status.st_mode)) fail_with(EISDIR, "execute", name);
+    if (faccessat(AT_FDCWD, name, X_OK, AT_EACCESS) < 0) fail("execute", name);
+    return;
+  }
+  int answer = ENOENT;
+  char candidate[PATH_MAX];
+  for (const char *at = find_path(environment); *name != 0;) {
+    const char *end = strchrnul(at, ':');
+    int size = snprintf(candidate, sizeof candidate, "%.*s%s%s", (int)(end - at), at, end == at ? "" : "/", name);
+    if (size > 0 && (size_t)size < sizeof candidate && stat(candidate, &status) == 0 && S_ISREG(status.st_mode)) {
+      if (faccessat(AT_FDCWD, candidate, X_OK, AT_EACCESS) == 0) return;
+      answer = errno;
+    }
+    if (*end == 0) break;
+    at = end + 1;
+  }
+  fail_with(answer, "execute", name);
+}
+
 // As execvp does: the first that exists wins, but one that may not be executed does not hide a later one. The errno that is
 // reported tells "not found" (ENOENT, exit code 127) from "cannot be executed" (126).
 static noreturn void execute(char **arguments, char **environment) {
@@ -150,6 +174,16 @@ static noreturn void execute(char **arguments, char **environment) {
   fail_with(answer, "execute", name);
 }
 
+// The container is created: init stands still until `start`. Whether the command is there at all is looked up before, so that
+// `create` can say so.
+static void await_start(int listener, int sync, char **arguments, char **environment) {
+  if (listener < 0) return;
+  find_command(arguments[0], environment);
+  sync_send(sync, &(struct sync_message){.kind = SYNC_READY}, NULL, 0);
+  close(sync);
+  accept_start(listener);
+}
+
 noreturn void become_process(const struct prepared *prepared, const struct process_stdio *stdio, int sync) {
   const struct plan *plan = prepared->plan;
   struct record record;
@@ -170,12 +204,13 @@ noreturn void become_process(const struct prepared *prepared, const struct proce
   sets.inheritable &= held;
   sets.ambient &= held;
   // Own session keyring: the host's would be inherited. Kernels without keyrings are fine.
-  syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL);
+  if (!(prepared->flags & FLAG_KEEP_KEYRING)) syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL);
   install_stdio(stdio);
-  // Neither the working directory nor the command may lead through what was opened for building the container
-  // (CVE-2024-21626). The channel closes at execve, which tells the launcher that the container has started.
-  if ((sync > 3 && sys_close_range(3, (unsigned)sync - 1, 0) < 0) || sys_close_range((unsigned)sync + 1, ~0u, 0) < 0)
-    fail("close descriptors", "");
+  // Neither the working directory nor the command may lead through what was opened for building the container. The channel
+  // closes at execve, which tells the launcher that the container has started.
+  int start = prepared->start_socket;
+  settle_descriptors(prepared, (int *[]){&sync, &start}, 2);
+  failures_go_to_launcher(sync);
   // As container root, who may enter what the user may not: so a working directory with mode 0700 works, as in other runtimes.
   bool in_directory = enter_working_directory(plan, false);
   apply_limits(plan);
@@ -192,15 +227,17 @@ noreturn void become_process(const struct prepared *prepared, const struct proce
   // need not allow what the other steps use.
   bool last = (prepared->flags & FLAG_NO_NEW_PRIVILEGES) != 0;
   if (!last) {
+    await_start(start, sync, arguments, environment);
+    run_hooks(plan, HOOK_START_CONTAINER, "created", getpid());
     set_capabilities(&(struct capability_sets){.effective = held, .permitted = held});
     load_seccomp(plan);
   }
   set_capabilities(&sets);
   if (prctl(PR_SET_KEEPCAPS, 0) < 0 && last) fail("keep capabilities", "");
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) fail("set parent death signal", "");
+  die_with_parent(prepared);
   // A shim that died while the changed ids had cleared the signal sends none any more; its end of the channel tells.
   struct pollfd shim_end = {sync, 0, 0};
-  if (poll(&shim_end, 1, 0) > 0) _exit(1);
+  if (!(prepared->flags & FLAG_CALLER) && poll(&shim_end, 1, 0) > 0) _exit(1);
   // Ignored signals stay ignored over execve.
   for (int number = 1; number < 65; number++)
     if (number != SIGKILL && number != SIGSTOP) signal(number, SIG_DFL);
@@ -208,6 +245,9 @@ noreturn void become_process(const struct prepared *prepared, const struct proce
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   if (last) {
+    await_start(start, sync, arguments, environment);
+    // Before the filter: it is for the container's program, and may not let a hook start.
+    run_hooks(plan, HOOK_START_CONTAINER, "created", getpid());
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail("set no_new_privs", "");
     load_seccomp(plan);
   }

@@ -9,10 +9,23 @@
 #include "protocol.h"
 #include "shim.h"
 
-static int service_channel = -1, shim_channel = -1;
+static int service_channel = -1, launcher_channel = -1;
+static const char *own_socket;
+static pid_t ends_with_us[2];
 
-void failures_go_to_service(int control) { service_channel = control; }
-void failures_go_to_shim(int sync) { shim_channel = sync; }
+void failures_go_to_service(int control) {
+  service_channel = control;
+  launcher_channel = -1;
+}
+void failures_go_to_launcher(int sync) {
+  launcher_channel = sync;
+  own_socket = NULL;
+}
+void failures_remove(const char *socket) { own_socket = socket; }
+void failures_end(pid_t stage, pid_t init) {
+  ends_with_us[0] = stage;
+  ends_with_us[1] = init;
+}
 
 static void copy_text(char *into, size_t size, const char *text) {
   size_t length = strnlen(text, size - 1);
@@ -37,11 +50,13 @@ noreturn void fail_with(int error, const char *stage, const char *path) {
   struct sync_message message = {.kind = SYNC_FAILED, .failure.error = error};
   copy_text(message.failure.stage, sizeof message.failure.stage, stage);
   copy_text(message.failure.path, sizeof message.failure.path, path);
-  if (shim_channel >= 0) {
-    send(shim_channel, &message, sizeof message, MSG_NOSIGNAL);
+  if (launcher_channel >= 0) {
+    send(launcher_channel, &message, sizeof message, MSG_NOSIGNAL);
     _exit(1);
   }
-  unlink("shim.sock");
+  for (int index = 0; index < 2; index++)
+    if (ends_with_us[index] > 0 && kill(ends_with_us[index], SIGKILL) == 0) waitpid(ends_with_us[index], NULL, 0);
+  if (own_socket != NULL) unlink(own_socket);
   // Let go of before it is told, so that a retry at once is not refused.
   close(LOCK_FD);
   if (service_channel >= 0) tell_service(&message.failure);
@@ -49,46 +64,3 @@ noreturn void fail_with(int error, const char *stage, const char *path) {
 }
 
 noreturn void fail(const char *stage, const char *path) { fail_with(errno, stage, path); }
-
-void sync_send(int sync, const struct sync_message *message, const int *fds, int fd_count) {
-  union {
-    char space[CMSG_SPACE(sizeof(int) * 3)];
-    struct cmsghdr align;
-  } control = {0};
-  struct iovec part = {(void *)(uintptr_t)message, sizeof *message};
-  struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-  if (fd_count > 0) {
-    header.msg_control = control.space;
-    header.msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)fd_count);
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)fd_count);
-    memcpy(CMSG_DATA(rights), fds, sizeof(int) * (size_t)fd_count);
-  }
-  // EPIPE: the shim is gone, and nobody would ever reap or watch this process.
-  while (sendmsg(sync, &header, MSG_NOSIGNAL) < 0)
-    if (errno != EINTR) _exit(1);
-}
-
-int sync_receive(int sync, struct sync_message *message, int *fds, int *fd_count) {
-  union {
-    char space[CMSG_SPACE(sizeof(int) * 3)];
-    struct cmsghdr align;
-  } control;
-  struct iovec part = {message, sizeof *message};
-  struct msghdr header = {
-      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
-  ssize_t got;
-  do got = recvmsg(sync, &header, MSG_CMSG_CLOEXEC);
-  while (got < 0 && errno == EINTR);
-  if (got < 0 && errno != ECONNRESET) fail("receive from init", "");
-  if (got <= 0) return 0;
-  *fd_count = 0;
-  for (struct cmsghdr *rights = CMSG_FIRSTHDR(&header); rights != NULL; rights = CMSG_NXTHDR(&header, rights)) {
-    if (rights->cmsg_type != SCM_RIGHTS) continue;
-    *fd_count = (int)((rights->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    memcpy(fds, CMSG_DATA(rights), sizeof(int) * (size_t)*fd_count);
-  }
-  return (int)got;
-}

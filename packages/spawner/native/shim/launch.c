@@ -1,8 +1,7 @@
-// From the shim to the container's first process.
+// From the launcher to the container's first process.
 #include <errno.h>
-#include <signal.h>
 #include <sched.h>
-#include <grp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -12,48 +11,44 @@
 #include "shim.h"
 
 // If the shim dies, the kernel kills the container: nobody would hold its output or its exit status. Set again whenever
-// credentials change, which clears it (commit_creds).
-static void die_with_parent(void) {
+// credentials change, which clears it (commit_creds). A caller watches by itself, and the launcher goes before the container.
+void die_with_parent(const struct prepared *prepared) {
+  if (prepared->flags & FLAG_CALLER) return;
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) fail("set parent death signal", "");
 }
 
+// What only the launcher can do once there are a process and its namespaces: hooks of the host.
+static bool launcher_is_needed(const struct plan *plan) {
+  return has_hooks(plan, HOOK_PRESTART) || has_hooks(plan, HOOK_CREATE_RUNTIME);
+}
+
 static noreturn void run_init(const struct prepared *prepared, int sync) {
-  die_with_parent();
+  die_with_parent(prepared);
   setsid();
   struct process_stdio stdio;
   if (prepared->flags & FLAG_EXEC) {
     int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0) fail("open container root", "/");
     stdio = make_stdio(prepared, root, sync);
+    close(root);
   } else {
+    if (launcher_is_needed(prepared->plan)) sync_ask(sync, SYNC_ASK_HOOKS);
     int root = build_root(prepared);
     run_steps(prepared, root);
     stdio = make_stdio(prepared, root, sync);
+    run_hooks(prepared->plan, HOOK_CREATE_CONTAINER, "creating", getpid());
     enter_root(prepared, root);
   }
   become_process(prepared, &stdio, sync);
 }
 
-static void enter_given_namespaces(const struct prepared *prepared) {
-  if (prepared->target_pidfd >= 0) {
-    // All at once: the kernel takes the user namespace first and judges the others by it.
-    if (prepared->target_namespaces != 0 && setns(prepared->target_pidfd, (int)prepared->target_namespaces) < 0)
-      fail("join container namespaces", "");
-  } else {
-    // The user namespace first: it owns the network namespace, and every namespace made from here on.
-    if (prepared->user_namespace >= 0 && setns(prepared->user_namespace, CLONE_NEWUSER) < 0)
-      fail("join user namespace", "");
-    if (prepared->network_namespace >= 0 && setns(prepared->network_namespace, CLONE_NEWNET) < 0)
-      fail("join network namespace", "");
-  }
-  if (prepared->user_namespace < 0 && !(prepared->target_namespaces & CLONE_NEWUSER)) return;
-  // Until now the ids are the host's root, which has no name in there.
-  if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) fail("become container root", "");
-}
-
 // The cgroup before the ids: a process that changed its ids is refused by cgroups its new ids do not own.
 static noreturn void run_stage(const struct prepared *prepared, int sync) {
-  die_with_parent();
+  die_with_parent(prepared);
+  // As the host's root, who alone may enter it; a descriptor would stay in the host's mount namespace, the working directory is
+  // taken over into the new one.
+  if (prepared->scratch >= 0 && fchdir(prepared->scratch) < 0) fail("enter scratch", "root");
+  if (prepared->flags & FLAG_AWAIT_PLACEMENT) sync_ask(sync, SYNC_ASK_PLACEMENT);
   for (int index = 0; index < prepared->cgroup_tasks_count; index++)
     if (write(prepared->cgroup_tasks[index], "0", 1) != 1) fail("join cgroup", prepared->cgroup_paths[index]);
   apply_outer_limits(prepared->plan);
@@ -61,7 +56,7 @@ static noreturn void run_stage(const struct prepared *prepared, int sync) {
   struct namespace_work work = begin_namespace_work(prepared);
   enter_given_namespaces(prepared);
   uint64_t new_namespaces = finish_namespace_work(prepared, &work);
-  // CLONE_PARENT: init becomes the shim's child. The pid and time namespaces take effect for children only, so a second
+  // CLONE_PARENT: init becomes the launcher's child. The pid and time namespaces take effect for children only, so a second
   // process is needed in any case.
   struct clone_arguments arguments = {.flags = new_namespaces | CLONE_PARENT};
   pid_t pid = sys_clone3(&arguments);
@@ -71,11 +66,71 @@ static noreturn void run_stage(const struct prepared *prepared, int sync) {
   _exit(0);
 }
 
-static void reap_everything(pid_t pid) {
-  if (pid > 0) kill(pid, SIGKILL);
+static void reap_everything(pid_t stage, pid_t pid) {
   int saved = errno;
+  if (pid > 0) kill(pid, SIGKILL);
+  if (stage > 0) kill(stage, SIGKILL);
   while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) continue;
   errno = saved;
+}
+
+// The start while it is under way, seen from the launcher.
+struct launching {
+  const struct prepared *prepared;
+  int sync;
+  pid_t stage;
+  struct started started;
+  bool have_stdio, ready, hooks_asked;
+};
+
+static noreturn void give_up(struct launching *launching, const struct failure *failure) {
+  reap_everything(launching->stage, launching->started.pid);
+  fail_with(failure->error, failure->stage, failure->path);
+}
+
+// A failure in here ends stage and init, too.
+static void run_outer_hooks(struct launching *launching) {
+  const struct plan *plan = launching->prepared->plan;
+  pid_t pid = launching->started.pid;
+  failures_end(launching->stage, pid);
+  run_hooks(plan, HOOK_PRESTART, "creating", pid);
+  run_hooks(plan, HOOK_CREATE_RUNTIME, "creating", pid);
+  failures_end(0, 0);
+  sync_send(launching->sync, &(struct sync_message){.kind = SYNC_GO}, NULL, 0);
+}
+
+static void keep_stdio(struct launching *launching, const int *fds, int fd_count) {
+  struct stdio_ends *stdio = &launching->started.stdio;
+  launching->have_stdio = true;
+  stdio->output = fds[0];
+  if (launching->prepared->flags & FLAG_TERMINAL) return;
+  stdio->error = fds[1];
+  if (fd_count == 3) stdio->input = fds[2];
+}
+
+static void take(struct launching *launching, const struct sync_message *message, const int *fds, int fd_count) {
+  switch ((enum sync_kind)message->kind) {
+    case SYNC_FAILED: give_up(launching, &message->failure);
+    case SYNC_PID: launching->started.pid = message->pid; break;
+    case SYNC_STDIO: keep_stdio(launching, fds, fd_count); break;
+    case SYNC_READY: launching->ready = true; break;
+    case SYNC_ASK_HOOKS: launching->hooks_asked = true; break;
+    case SYNC_ASK_PLACEMENT:
+      await_placement(launching->stage);
+      sync_send(launching->sync, &(struct sync_message){.kind = SYNC_GO}, NULL, 0);
+      break;
+    case SYNC_GO: break;
+  }
+  // Init may ask before the stage has told its pid.
+  if (launching->hooks_asked && launching->started.pid > 0) {
+    launching->hooks_asked = false;
+    run_outer_hooks(launching);
+  }
+}
+
+// With a start socket the channel ends early only when init has died.
+static bool is_gone_unready(const struct launching *launching) {
+  return launching->prepared->start_socket >= 0 && !launching->ready;
 }
 
 struct started launch(const struct prepared *prepared) {
@@ -94,42 +149,28 @@ struct started launch(const struct prepared *prepared) {
   if (stage < 0) fail("clone into cgroup", "");
   if (stage == 0) {
     close(sync[0]);
-    failures_go_to_shim(sync[1]);
+    failures_go_to_launcher(sync[1]);
     run_stage(prepared, sync[1]);
   }
   close(sync[1]);
 
-  struct started started = {.pid = 0, .pidfd = -1, .stdio = {-1, -1, -1}};
+  struct launching launching = {.prepared = prepared, .sync = sync[0], .stage = stage,
+                                .started = {.pid = 0, .pidfd = -1, .stdio = {-1, -1, -1}}};
   struct sync_message message;
   int fds[3], fd_count;
-  bool have_stdio = false;
-  // Ends when init's end is closed by execve: that is when the container has started.
-  while (sync_receive(sync[0], &message, fds, &fd_count) > 0) {
-    if (message.kind == SYNC_FAILED) {
-      reap_everything(started.pid);
-      fail_with(message.failure.error, message.failure.stage, message.failure.path);
-    }
-    if (message.kind == SYNC_PID) started.pid = message.pid;
-    if (message.kind == SYNC_STDIO) {
-      have_stdio = true;
-      if (prepared->flags & FLAG_TERMINAL) {
-        started.stdio.output = fds[0];
-      } else {
-        started.stdio.output = fds[0];
-        started.stdio.error = fds[1];
-        if (fd_count == 3) started.stdio.input = fds[2];
-      }
-    }
-  }
-  started.started_unix_nanos = now_unix_nanos();
+  // Ends when init's end is closed by execve, which is when the container has started, or when init waits for `start`.
+  while (!launching.ready && sync_receive(sync[0], &message, fds, &fd_count) > 0)
+    take(&launching, &message, fds, fd_count);
+  struct started *started = &launching.started;
+  started->started_unix_nanos = now_unix_nanos();
   close(sync[0]);
   while (waitpid(stage, NULL, 0) < 0 && errno == EINTR) continue;
   // Killed before it could say why: an out-of-memory kill inside a tiny limit, most likely.
-  if (started.pid == 0 || !have_stdio) {
-    reap_everything(started.pid);
+  if (started->pid == 0 || (!launching.have_stdio && !(prepared->flags & FLAG_CALLER)) || is_gone_unready(&launching)) {
+    reap_everything(0, started->pid);
     fail_with(ECHILD, "start init", "");
   }
-  started.pidfd = sys_pidfd_open(started.pid);
-  if (started.pidfd < 0) fail("open pidfd", "");
-  return started;
+  started->pidfd = sys_pidfd_open(started->pid);
+  if (started->pidfd < 0) fail("open pidfd", "");
+  return *started;
 }

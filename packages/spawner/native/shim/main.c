@@ -1,8 +1,10 @@
-// gantry-shim: the parent of one container's (or one exec's) first process. It holds the process's stdio, writes its log, reaps
-// it and records how it ended; it outlives every other process of Gantry and depends on none. See ../README.md.
+// gantry-shim: makes one container's (or one exec's) first process by a plan. Then it is the process's parent: holds its stdio,
+// writes its log, reaps it and records how it ended; it outlives every other process of Gantry and depends on none. Or, when the
+// plan says that the caller watches, it hands the process over. See ../README.md.
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdnoreturn.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -31,7 +33,60 @@ static int listen_here(void) {
   if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 16) < 0)
     fail("listen on socket", "shim.sock");
   umask(old);
+  failures_remove("shim.sock");
   return fd;
+}
+
+// stdio of its own: whatever the service had there is not for a shim to hold.
+static void take_null_stdio(void) {
+  // The spawner may leave 0 to 2 free: then this open takes one of them, and dup2(2) of it to itself does nothing.
+  int null = open("/dev/null", O_RDWR);
+  if (null < 0) fail("open device", "/dev/null");
+  for (int fd = 0; fd < 3; fd++)
+    if (dup2(null, fd) < 0) fail("open device", "/dev/null");
+  if (null > 2) close(null);
+}
+
+// A caller may have closed them; the first file opened must not become the container's output.
+static void fill_stdio(void) {
+  for (int fd = 0; fd < 3; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) fail("open device", "/dev/null");
+}
+
+static void enter_directory(const struct plan *plan) {
+  struct record record;
+  if (!find_record(plan, TAG_DIRECTORY, &record)) fail_with(EBADMSG, "read plan", "no directory");
+  const char *directory = read_string(&record.body);
+  if (chdir(directory) < 0) fail("enter runtime directory", directory);
+}
+
+static noreturn void be_shim(struct plan *plan, struct prepared *prepared) {
+  struct record record;
+  setsid();
+  int listener = listen_here();
+  log_open(plan);
+  prepare(prepared, plan);
+  struct serving serving = {
+      .listener = listener,
+      .terminal = (prepared->flags & FLAG_TERMINAL) != 0,
+      .stdin_once = (prepared->flags & FLAG_STDIN_ONCE) != 0,
+      .exec = (prepared->flags & FLAG_EXEC) != 0,
+      .hold = (prepared->flags & FLAG_HOLD_OUTPUT) != 0,
+      .attempt = find_record(plan, TAG_ATTEMPT, &record) ? read_u32(&record.body) : 0,
+      .prepared = prepared,
+  };
+  serving.oom_kills_before = count_oom_kills(prepared);
+  serving.started = launch(prepared);
+  write_start_record(serving.attempt, &serving.started);
+  release_prepared(prepared);
+  plan_close(plan);
+  serve(&serving);
+}
+
+static noreturn void be_launcher(struct plan *plan, struct prepared *prepared) {
+  prepare(prepared, plan);
+  struct started started = launch(prepared);
+  watch_for_caller(prepared, &started);
 }
 
 int main(int argc, char **argv) {
@@ -40,45 +95,23 @@ int main(int argc, char **argv) {
     return 0;
   }
   failures_go_to_service(CONTROL_FD);
+  fill_stdio();
   // Started from a memfd, it would be called after that.
   prctl(PR_SET_NAME, "gantry-shim");
   ignore_signals();
-  setsid();
   for (int fd = PLAN_FD; fd <= LOCK_FD; fd++)
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) return fputs("gantry-shim is started by the spawner only\n", stderr), 2;
-  // The spawner may leave 0 to 2 free: then this open takes one of them, and dup2(2) of it to itself does nothing.
-  int null = open("/dev/null", O_RDWR);
-  if (null < 0) fail("open device", "/dev/null");
-  for (int fd = 0; fd < 3; fd++)
-    if (dup2(null, fd) < 0) fail("open device", "/dev/null");
-  if (null > 2) close(null);
 
   static struct plan plan;
   static struct prepared prepared;
   struct record record;
-  if (!plan_open(&plan, PLAN_FD)) fail("read plan", "");
+  bool opened = plan_open(&plan, PLAN_FD);
+  int error = errno;
+  uint32_t flags = opened && find_record(&plan, TAG_FLAGS, &record) ? read_u32(&record.body) : 0;
+  if (!(flags & FLAG_CALLER)) take_null_stdio();
+  if (!opened) fail_with(error, "read plan", "");
   close(PLAN_FD);
-  if (!find_record(&plan, TAG_DIRECTORY, &record)) fail_with(EBADMSG, "read plan", "no directory");
-  const char *directory = read_string(&record.body);
-  if (chdir(directory) < 0) fail("enter runtime directory", directory);
-  uint32_t attempt = find_record(&plan, TAG_ATTEMPT, &record) ? read_u32(&record.body) : 0;
-
-  int listener = listen_here();
-  log_open(&plan);
-  prepare(&prepared, &plan);
-  struct serving serving = {
-      .listener = listener,
-      .terminal = (prepared.flags & FLAG_TERMINAL) != 0,
-      .stdin_once = (prepared.flags & FLAG_STDIN_ONCE) != 0,
-      .exec = (prepared.flags & FLAG_EXEC) != 0,
-      .hold = (prepared.flags & FLAG_HOLD_OUTPUT) != 0,
-      .attempt = attempt,
-      .prepared = &prepared,
-  };
-  serving.oom_kills_before = count_oom_kills(&prepared);
-  serving.started = launch(&prepared);
-  write_start_record(attempt, &serving.started);
-  release_prepared(&prepared);
-  plan_close(&plan);
-  serve(&serving);
+  enter_directory(&plan);
+  if (flags & FLAG_CALLER) be_launcher(&plan, &prepared);
+  be_shim(&plan, &prepared);
 }

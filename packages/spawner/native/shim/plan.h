@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PLAN_VERSION 1u
+#define PLAN_VERSION 2u
 
 enum plan_tag {
   TAG_FLAGS = 1,
@@ -44,6 +44,13 @@ enum plan_tag {
   TAG_OOM_SCORE_ADJ = 56,
   TAG_SECCOMP = 57,
   TAG_WINDOW = 58,
+  TAG_ID_MAP = 60,
+  TAG_NAMESPACE_PATH = 61,
+  TAG_HOOK = 62,
+  TAG_STATE = 63,
+  TAG_START_SOCKET = 64,
+  TAG_CONSOLE_SOCKET = 65,
+  TAG_PRESERVED_DESCRIPTORS = 66,
   TAG_SCHEDULER = 80,
   TAG_IO_PRIORITY = 81,
   TAG_CPU_AFFINITY = 82,
@@ -63,7 +70,18 @@ enum plan_flag {
   FLAG_HOLD_OUTPUT = 1 << 4,
   FLAG_ROOT_READONLY = 1 << 5,
   FLAG_NO_NEW_PRIVILEGES = 1 << 6,
+  // Whoever started this program watches the process: stdio is inherited, there is neither socket nor log nor record.
+  FLAG_CALLER = 1 << 7,
+  // With FLAG_CALLER: this program ends once the process runs, which then belongs to the nearest subreaper.
+  FLAG_DETACH = 1 << 8,
+  FLAG_NO_PIVOT = 1 << 9,
+  FLAG_KEEP_KEYRING = 1 << 10,
+  // The stage goes on only when the caller, told its pid, has put it where it belongs (a systemd scope).
+  FLAG_AWAIT_PLACEMENT = 1 << 11,
 };
+
+// Of TAG_HOOK; src/plan-format.ts has the same numbers.
+enum hook_kind { HOOK_PRESTART = 1, HOOK_CREATE_RUNTIME = 2, HOOK_CREATE_CONTAINER = 3, HOOK_START_CONTAINER = 4 };
 
 // Of TAG_MOUNT_FILESYSTEM and TAG_MOUNT_BIND.
 enum mount_flag {

@@ -1,5 +1,6 @@
 // Opens everything the container will be made of, while the shim still sees the host: afterwards no host path is used again.
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,10 +156,23 @@ static void prepare_exec_target(struct prepared *prepared, struct cursor *body) 
   if (process_start_ticks(pid) != ticks) fail_with(ESRCH, "open container process", "");
 }
 
+static void make_scratch(struct prepared *prepared) {
+  if (mkdir("root", 0700) < 0 && errno != EEXIST) fail("make scratch", "root");
+  prepared->scratch = open("root", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (prepared->scratch < 0) fail("make scratch", "root");
+}
+
+static bool has_mount_namespace(const struct prepared *prepared) {
+  for (int index = 0; index < prepared->joined_count; index++)
+    if (prepared->joined[index].kind == CLONE_NEWNS) return true;
+  return (prepared->new_namespaces & CLONE_NEWNS) != 0;
+}
+
 void prepare(struct prepared *prepared, const struct plan *plan) {
   *prepared = (struct prepared){.plan = plan,
                                 .user_namespace = -1,
-                                .network_namespace = -1,
+                                .start_socket = -1,
+                                .scratch = -1,
                                 .target_pidfd = -1,
                                 .cgroup_v2 = -1,
                                 .memory_cgroup = -1,
@@ -180,9 +194,18 @@ void prepare(struct prepared *prepared, const struct plan *plan) {
       case TAG_USER_NAMESPACE:
         prepared->user_namespace = open_handle(body, O_RDONLY, "open user namespace", &path);
         break;
-      case TAG_NETWORK_NAMESPACE:
-        prepared->network_namespace = open_handle(body, O_RDONLY, "open network namespace", &path);
+      case TAG_NETWORK_NAMESPACE: {
+        int fd = open_handle(body, O_RDONLY, "open network namespace", &path);
+        prepared->joined[prepared->joined_count++] = (struct joined_namespace){fd, CLONE_NEWNET, path};
         break;
+      }
+      case TAG_NAMESPACE_PATH: open_joined_namespace(prepared, body); break;
+      // The first of its two or more maps; all are read there.
+      case TAG_ID_MAP:
+        if (prepared->user_namespace < 0) prepared->user_namespace = make_user_namespace(plan);
+        break;
+      case TAG_PRESERVED_DESCRIPTORS: prepared->preserved_descriptors = read_u32(body); break;
+      case TAG_START_SOCKET: prepared->start_socket = listen_for_start(); break;
       case TAG_LAYER: {
         if (prepared->layer_count == MAX_LAYERS) fail_with(E2BIG, "open layer", "");
         int fd = open_handle(body, O_PATH | O_DIRECTORY, "open layer", &path);
@@ -211,6 +234,10 @@ void prepare(struct prepared *prepared, const struct plan *plan) {
     }
     if (record.body.bad) fail_with(EBADMSG, "read plan", "");
   }
+  if (prepared->flags & FLAG_EXEC) return;
+  // Else the steps would furnish the host.
+  if (!has_mount_namespace(prepared)) fail_with(EBADMSG, "read plan", "no mount namespace");
+  make_scratch(prepared);
 }
 
 static void close_all(int *fds, int count) {
@@ -223,7 +250,8 @@ void release_prepared(struct prepared *prepared) {
   close_all(prepared->layers, prepared->layer_count);
   close_all(prepared->binds, prepared->bind_count);
   close_all(prepared->cgroup_tasks, prepared->cgroup_tasks_count);
-  int others[] = {prepared->writable, prepared->root_directory, prepared->user_namespace, prepared->network_namespace,
+  for (int index = 0; index < prepared->joined_count; index++) close(prepared->joined[index].fd);
+  int others[] = {prepared->writable, prepared->root_directory, prepared->user_namespace, prepared->start_socket, prepared->scratch,
                   prepared->target_pidfd};
   close_all(others, (int)(sizeof others / sizeof *others));
   if (prepared->cgroup_v2 != prepared->memory_cgroup && prepared->cgroup_v2 >= 0) close(prepared->cgroup_v2);

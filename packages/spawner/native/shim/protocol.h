@@ -34,6 +34,7 @@ enum frame_kind {
   FRAME_EXIT = 37,      // i32 code, u32 signal, i64 exited unix nanos, u64 oom kills; since 0.2: u64 log records lost, u64 bytes of them
   FRAME_RESULT = 38,    // u32 frame answered, i32 errno; EUSERS for HELLO or ATTACH: too many clients
   FRAME_LOG_LOST = 39,  // since 0.2, to who watches: u64 records lost until now, u64 bytes of them, i32 errno of the last
+  FRAME_PLACE = 40,     // u32 pid; waits for RELEASE (only with FLAG_AWAIT_PLACEMENT)
 };
 
 enum attach_flag {

@@ -15,7 +15,7 @@ static void attach_at(int mount, const char *name, const char *stage) {
   close(at);
 }
 
-// A tmpfs to attach the layers on. It covers the working directory (the container's runtime directory), in this namespace only.
+// A tmpfs to attach the layers on. It covers the working directory (`root` in the runtime directory), in this namespace only.
 // Attached by descriptor: container root may not even look into that directory by name.
 static void enter_scratch(void) {
   int fs = sys_fsopen("tmpfs");

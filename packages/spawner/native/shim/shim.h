@@ -1,8 +1,10 @@
-// What the shim's parts know of each other. One thread, three lives of one program:
+// What the program's parts know of each other. One thread, three lives of one program:
 //
-//   shim ──clone3──> stage ──clone3(CLONE_PARENT)──> init ──execve──> the container's first process
-//   host namespaces   host → user+net namespaces      all new namespaces
-//   lives on          exits at once                   child of the shim, not of the stage
+//   launcher ──clone3──> stage ──clone3(CLONE_PARENT)──> init ──execve──> the container's first process
+//   host namespaces      host → given namespaces         all new namespaces
+//   see below            exits at once                   child of the launcher, not of the stage
+//
+// The launcher goes on as the container's shim, or, with FLAG_CALLER, hands init over to whoever started it.
 #pragma once
 
 #include <stdbool.h>
@@ -13,16 +15,27 @@
 #include "plan.h"
 
 // Descriptors that the addon hands over. The lock says that an attempt is under way: held from before the shim exists until its
-// exit is recorded or its failure about to be told.
-enum { PLAN_FD = 3, CONTROL_FD = 4, LOCK_FD = 5 };
-enum { MAX_LAYERS = 256, MAX_BINDS = 512, MAX_CGROUPS = 24 };
+// exit is recorded or its failure about to be told. From FIRST_PRESERVED_FD on: those that the process is to have from 3 on.
+enum { PLAN_FD = 3, CONTROL_FD = 4, LOCK_FD = 5, FIRST_PRESERVED_FD = 6 };
+enum { MAX_LAYERS = 256, MAX_BINDS = 512, MAX_CGROUPS = 24, MAX_JOINED = 8 };
+
+// A namespace that exists already.
+struct joined_namespace {
+  int fd;
+  uint64_t kind;  // one CLONE_NEW bit
+  const char *path;
+};
 
 // Everything opened while still in the host's namespaces, for the stage and init to use.
 struct prepared {
   const struct plan *plan;
   uint32_t flags;
   uint64_t new_namespaces;
-  int user_namespace, network_namespace;  // -1: none
+  int user_namespace;                     // -1: none, or the caller's own
+  struct joined_namespace joined[MAX_JOINED];  // all but the user namespace
+  int joined_count;
+  uint32_t preserved_descriptors;
+  int start_socket;                       // listening; init waits for a connection before it executes the command. -1: none
   int target_pidfd;                       // exec: the container's first process
   uint64_t target_namespaces;
   int cgroup_v2;                     // directory for CLONE_INTO_CGROUP; -1: none
@@ -34,6 +47,7 @@ struct prepared {
   int layers[MAX_LAYERS];            // detached mounts, top first
   int layer_count;
   int writable, root_directory;      // detached mounts; -1: none
+  int scratch;                       // an empty directory that init builds the root on; -1 for an exec
   int binds[MAX_BINDS];              // detached mounts, in the order of their records; -1: tolerated and absent
   bool bind_is_directory[MAX_BINDS];
   int bind_count;
@@ -57,14 +71,37 @@ struct failure {
   char stage[48];
   char path[512];
 };
-// Uses errno. In the shim: tells the service and exits. In stage and init: tells the shim and exits.
+// Uses errno. In the launcher: tells the service and exits. In stage and init: tells the launcher and exits.
 noreturn void fail(const char *stage, const char *path);
 noreturn void fail_with(int error, const char *stage, const char *path);
 void failures_go_to_service(int control);
-void failures_go_to_shim(int sync);
+void failures_go_to_launcher(int sync);
+// Removes this, beside telling it. The name must stay.
+void failures_remove(const char *socket);
+// Processes that a failure of the launcher ends first; 0: none.
+void failures_end(pid_t stage, pid_t init);
 
-// --- sync channel between the three lives
-enum sync_kind { SYNC_PID = 1, SYNC_STDIO = 2, SYNC_FAILED = 3 };
+// --- sync.c: the channel between the three lives
+//
+//   stage                 launcher                       init
+//     │ ASK_PLACEMENT ──────> │ asks the caller             │   only with FLAG_AWAIT_PLACEMENT
+//     │ <──────────────── GO │                             │
+//     │ PID ────────────────> │                             │
+//                             │ <─────────────── ASK_HOOKS │   host still in sight; only when there is something to do
+//                             │ GO ───────────────────────> │
+//                             │ <─────────────────── STDIO │   not when stdio is inherited
+//                             │ <─────────────────── READY │   only with a start socket; else execve closes the channel
+//
+// FAILED may come instead of any of them.
+enum sync_kind {
+  SYNC_PID = 1,
+  SYNC_STDIO = 2,
+  SYNC_FAILED = 3,
+  SYNC_ASK_PLACEMENT = 4,
+  SYNC_ASK_HOOKS = 5,
+  SYNC_READY = 6,
+  SYNC_GO = 7,
+};
 struct sync_message {
   uint32_t kind;
   int32_t pid;
@@ -73,14 +110,42 @@ struct sync_message {
 void sync_send(int sync, const struct sync_message *message, const int *fds, int fd_count);
 // 0 at the end: every other end of the channel is closed.
 int sync_receive(int sync, struct sync_message *message, int *fds, int *fd_count);
+// Asks the launcher and waits for its GO.
+void sync_ask(int sync, enum sync_kind question);
 
-// --- prepare.c (shim, host namespaces)
+// --- namespaces.c
+// Made by a child that ends at once; the descriptor keeps it. Fails by fail().
+int make_user_namespace(const struct plan *plan);
+void open_joined_namespace(struct prepared *prepared, struct cursor *body);
+// In the stage: what exists already, then the new ones' owner.
+void enter_given_namespaces(const struct prepared *prepared);
+
+// --- hooks.c
+bool has_hooks(const struct plan *plan, enum hook_kind kind);
+// Runs them in order; the first that fails fails the start. `pid`: init's as seen from where the hooks run.
+void run_hooks(const struct plan *plan, enum hook_kind kind, const char *status, pid_t pid);
+
+// --- caller.c: with FLAG_CALLER
+int listen_for_start(void);
+// In init: waits for `start`; afterwards failures are told to whoever asked for it.
+void accept_start(int listener);
+noreturn void watch_for_caller(const struct prepared *prepared, const struct started *started);
+// Tells the caller the pid and waits until it has answered.
+void await_placement(pid_t pid);
+
+// --- descriptors.c (init)
+enum { MOST_KEPT_DESCRIPTORS = 8 };
+// Closes all from 3 on but the preserved ones, which are moved to 3 and on, and `*kept` (-1: none), which may get other numbers.
+void settle_descriptors(const struct prepared *prepared, int **kept, int count);
+
+// --- prepare.c (launcher, host namespaces)
 void prepare(struct prepared *prepared, const struct plan *plan);
 // Field 22 of /proc/<pid>/stat; tells a process from a later one with its pid. 0: no such process.
 uint64_t process_start_ticks(pid_t pid);
 void release_prepared(struct prepared *prepared);
 
 // --- launch.c
+void die_with_parent(const struct prepared *prepared);
 struct started launch(const struct prepared *prepared);
 
 // --- scheduling.c

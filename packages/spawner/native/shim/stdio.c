@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include "kernel.h"
@@ -54,11 +55,24 @@ static struct process_stdio make_terminal(const struct prepared *prepared, int r
   return (struct process_stdio){slave, slave, slave, true};
 }
 
+// The caller's own. Given to the user, who could not open /dev/stdout again otherwise; what may not be given stays as it is.
+static struct process_stdio inherited_stdio(uid_t uid) {
+  struct stat null, status;
+  bool have_null = stat("/dev/null", &null) == 0;
+  for (int fd = 0; fd < 3; fd++) {
+    if (fstat(fd, &status) < 0 || status.st_uid == uid || (have_null && status.st_rdev == null.st_rdev)) continue;
+    if (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode) || S_ISCHR(status.st_mode))
+      if (fchown(fd, uid, (gid_t)-1) < 0) continue;
+  }
+  return (struct process_stdio){0, 1, 2, false};
+}
+
 struct process_stdio make_stdio(const struct prepared *prepared, int root, int sync) {
   uid_t uid;
   gid_t gid;
   owner_of_process(prepared->plan, &uid, &gid);
   if (prepared->flags & FLAG_TERMINAL) return make_terminal(prepared, root, sync, uid);
+  if (prepared->flags & FLAG_CALLER) return inherited_stdio(uid);
 
   int input[2] = {0, -1}, output[2], error[2];
   bool open_stdin = (prepared->flags & FLAG_OPEN_STDIN) != 0;
