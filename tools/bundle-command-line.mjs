@@ -1,11 +1,23 @@
-// The command line as CommonJS: Node starts that a third faster than ES modules, and this is started for every verb.
+// The command lines as CommonJS: Node starts that a third faster than ES modules, and they are started for every verb.
 // A small first file switches V8's code cache on (kept beside it), then loads the rest.
 import { build } from 'esbuild';
 
-const directory = 'build/gantry';
+/** What lives in src/main.ts and src/program.ts of each becomes build/<name>/<name>.cjs and program.cjs. */
+const commandLines = [
+  { name: 'gantry', source: 'packages/cli' },
+  { name: 'gantry-oci', source: 'packages/oci-runtime' },
+];
 
-/** @param {(path: string, content: Buffer) => void} replaceFile */
-export async function bundleCommandLine(replaceFile) {
+/**
+ * @param {(path: string, content: Buffer) => void} replaceFile
+ * @param {import('esbuild').Plugin} ownModulesAreInert
+ */
+export async function bundleCommandLines(replaceFile, ownModulesAreInert) {
+  for (const commandLine of commandLines) await bundleOne(commandLine, replaceFile, ownModulesAreInert);
+}
+
+async function bundleOne({ name, source }, replaceFile, ownModulesAreInert) {
+  const directory = `build/${name}`;
   const options = {
     bundle: true,
     write: false,
@@ -16,6 +28,9 @@ export async function bundleCommandLine(replaceFile) {
     minifyWhitespace: true,
     legalComments: 'none',
     logLevel: 'warning',
+    // CommonJS knows its place by another name.
+    define: { 'import.meta.url': 'gantryFileUrl' },
+    banner: { js: "var gantryFileUrl = require('node:url').pathToFileURL(__filename).href;" },
     // import() becomes require(), evaluated when it is reached.
     supported: { 'dynamic-import': false },
   };
@@ -38,14 +53,14 @@ export async function bundleCommandLine(replaceFile) {
     },
   };
   const first = {
-    entryPoints: ['packages/cli/dist/main.js'],
-    outfile: `${directory}/gantry.cjs`,
+    entryPoints: [`${source}/dist/main.js`],
+    outfile: `${directory}/${name}.cjs`,
     plugins: [restApart],
   };
   const rest = {
-    entryPoints: ['packages/cli/dist/program.js'],
+    entryPoints: [`${source}/dist/program.js`],
     outfile: `${directory}/program.cjs`,
-    plugins: [processesWhenNeeded],
+    plugins: [processesWhenNeeded, ownModulesAreInert],
   };
   for (const one of [first, rest]) {
     const { outputFiles } = await build({ ...options, ...one });

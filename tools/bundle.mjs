@@ -1,4 +1,4 @@
-// Makes one file each of the command line and of gantryd: starting from one file is several times faster than
+// Makes one file each of the command lines and of gantryd: starting from one file is several times faster than
 // from hundreds. Native add-ons stay beside, in build/native.
 import {
   existsSync,
@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { build } from 'esbuild';
-import { bundleCommandLine } from './bundle-command-line.mjs';
+import { bundleCommandLines } from './bundle-command-line.mjs';
 
 // Bundled CommonJS packages call require(), which ES modules lack.
 const banner = [
@@ -81,4 +81,4 @@ for (const { entry, directory, name } of bundles) {
   for (const file of result.outputFiles) replaceFile(file.path, Buffer.from(file.contents));
   removeOldChunks(join(directory, 'chunks'), new Set(result.outputFiles.map((file) => basename(file.path))));
 }
-await bundleCommandLine(replaceFile);
+await bundleCommandLines(replaceFile, ownModulesAreInert);

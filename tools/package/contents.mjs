@@ -21,8 +21,10 @@ export async function contents(release) {
   return [
     program(`${home}/bin/gantry`, { from: 'bin/gantry' }),
     program(`${home}/bin/gantryd`, { from: 'bin/gantryd' }),
+    program(`${home}/bin/gantry-oci`, { from: 'bin/gantry-oci' }),
     program(`${home}/lib/node`, { from: join(nodePackage, 'bin/node') }),
     ...globSync('build/gantry/*.cjs').map((from) => file(`${home}/${from}`, { from })),
+    ...globSync('build/gantry-oci/*.cjs').map((from) => file(`${home}/${from}`, { from })),
     ...bundleFiles('build/gantryd').map((from) => file(`${home}/${from}`, { from })),
     ...globSync('build/native/*.node').map((from) => file(`${home}/${from}`, { from })),
     ...['gantry-shim', 'gantry-init'].map((name) =>
@@ -30,6 +32,7 @@ export async function contents(release) {
     ),
     link('usr/bin/gantry', '../lib/gantry/bin/gantry'),
     link('usr/bin/gantryd', '../lib/gantry/bin/gantryd'),
+    link('usr/bin/gantry-oci', '../lib/gantry/bin/gantry-oci'),
     ...globSync('deploy/systemd/*.{service,target,slice}').map((from) =>
       file(`usr/lib/systemd/system/${basename(from)}`, { from }),
     ),

@@ -1,0 +1,66 @@
+import { deleteCgroup, signalCgroup } from '@gantry/cgroup-supervisor/runtime';
+import type { RuntimeSpec } from '@gantry/oci';
+import { hookFailureText, runHooks } from '@gantry/spawner/runtime';
+import type { ContainerRecord } from './container-record.js';
+import { isAlive } from './container-status.js';
+import type { HeldContainer } from './container-store.js';
+import { failure, messageOf } from './failure.js';
+import type { Runtime } from './runtime.js';
+import { stateJson } from './state-json.js';
+
+const killTimeoutMs = 10_000;
+const cgroupTimeoutMs = 10_000;
+const SIGKILL = 9;
+
+/** Kills all of the container's processes and waits until its first is gone. */
+export async function killContainer(runtime: Runtime, record: ContainerRecord): Promise<void> {
+  if (record.cgroup !== undefined) signalCgroup(record.cgroup, SIGKILL);
+  const end = performance.now() + killTimeoutMs;
+  for (let pauseMs = 1; isAlive(record.pid, record.startTicks); pauseMs = Math.min(pauseMs * 2, 50)) {
+    runtime.native.signalProcess(record.pid, BigInt(record.startTicks), SIGKILL);
+    if (performance.now() > end)
+      failure(
+        `container ${JSON.stringify(record.id)} does not end: its process ${record.pid} takes no SIGKILL`,
+      );
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  }
+}
+
+/**
+ * Removes a held container whose process has ended: cgroup, directory, then poststop hooks, whose failures are warnings. What is
+ * left of a killed create is removed by the same steps. All is tried; the first failure is thrown at the end.
+ */
+export async function destroy(runtime: Runtime, held: HeldContainer): Promise<void> {
+  const { record } = held;
+  const spec = record === undefined ? undefined : readSpec(runtime, record.id);
+  try {
+    if (record?.cgroup !== undefined) await deleteCgroup(record.cgroup, cgroupTimeoutMs);
+    runtime.store.erase(held);
+  } finally {
+    held.release();
+  }
+  if (record === undefined) return;
+  const state = stateJson({ ...record, pid: 0 }, 'stopped');
+  for (const failed of await runHooks('poststop', spec?.hooks?.poststop, { ...state, status: 'stopped' }))
+    runtime.log.warn(hookFailureText(failed));
+}
+
+/** After a failed create: the failure is what counts, so that of removing is a warning. */
+export async function discard(runtime: Runtime, held: HeldContainer): Promise<void> {
+  try {
+    const record = runtime.store.read(held.directory.slice(held.directory.lastIndexOf('/') + 1));
+    if (record !== undefined) await killContainer(runtime, record);
+    await destroy(runtime, { ...held, record });
+  } catch (error) {
+    runtime.log.warn(`cannot remove what was made of the container: ${messageOf(error)}`);
+  }
+}
+
+/** The configuration as it was at create; undefined when a killed create did not get so far. */
+function readSpec(runtime: Runtime, id: string): RuntimeSpec | undefined {
+  try {
+    return JSON.parse(runtime.store.readConfig(id)) as RuntimeSpec;
+  } catch {
+    return undefined;
+  }
+}
