@@ -19,3 +19,7 @@ export { SeccompCompiler, type CompiledSeccomp } from './seccomp.js';
 export { checkProcessShape, checkSpecShape } from './spec-shape.js';
 export { errnoText, startError, type StartFailure } from './start-failure.js';
 export type { CallerSupervision, Supervision } from './supervision.js';
+export { hookFailureText, runHooks, type HookFailure, type LateHookKind } from './hooks.js';
+export { parseMountOptions } from './mount-options.js';
+export { SECCOMP_WORDS, supportedSeccompFlags } from './seccomp.js';
+export { SeccompCache } from './seccomp-cache.js';
