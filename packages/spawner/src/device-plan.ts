@@ -1,7 +1,7 @@
 import type { RuntimeLinux } from '@gantry/oci';
 import type { HostFacts } from './container-plan.js';
 import { parseMountOptions } from './mount-options.js';
-import { writeBind } from './mount-plan.js';
+import { writeBind } from './mount-records.js';
 import { planTag, type PlanWriter } from './plan-format.js';
 import { refuse, withoutNul } from './refusal.js';
 

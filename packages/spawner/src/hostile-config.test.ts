@@ -4,7 +4,7 @@ import { parseLossless, type RuntimeProcess, type RuntimeSpec } from '@gantry/oc
 import fc from 'fast-check';
 import { compileContainer, type ContainerInput, type HostFacts } from './container-plan.js';
 import { compileExec, type ExecInput } from './exec-plan.js';
-import { changedConfigs, damagedBytes, hostileConfigs, hostileProcesses } from './hostile-spec.js';
+import { changedConfigs, damagedBytes, hostileConfigs, hostileProcesses } from './hostile-spec-fixture.js';
 import { loadNative } from './native.js';
 import { readPlan } from './plan-format.js';
 import { SpecRefusal } from './refusal.js';
