@@ -390,7 +390,9 @@ export const fileCases: readonly Case[] = [
     async judge(t) {
       t.spec.linux.namespaces = t.spec.linux.namespaces.filter((one) => one.type !== type);
       t.spec.mounts = t.spec.mounts.filter((mount) => mount.type !== 'sysfs');
-      t.spec.linux['sysctl'] = { [key]: '1' };
+      // The value that it has: a runtime that takes it must not have changed the machine.
+      const current = readFileSync(`/proc/sys/${key.replaceAll('.', '/')}`, 'utf8').trim();
+      t.spec.linux['sysctl'] = { [key]: current };
       await t.refused(/sysctl|namespace/);
     },
   })),
