@@ -71,5 +71,7 @@ function inOrder(access: string): string {
 /** Absent and -1 mean any. */
 function deviceNumber(value: unknown): number | undefined | 'bad' {
   if (value === undefined || value === null || value === -1) return undefined;
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0x7fffffff ? value : 'bad';
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0x7fffffff
+    ? value
+    : 'bad';
 }

@@ -26,7 +26,8 @@ export function parseMountTable(mountinfo: string): readonly MountedFileSystem[]
     const [before, after] = splitOnce(line, ' - ');
     const [, , device, root, mountPoint, mountOptions] = before.split(' ');
     const [type, source, superOptions] = after.split(' ');
-    if (device === undefined || root === undefined || mountPoint === undefined || mountOptions === undefined) continue;
+    if (device === undefined || root === undefined || mountPoint === undefined || mountOptions === undefined)
+      continue;
     if (type === undefined || source === undefined || superOptions === undefined) continue;
     mounts.push({
       device,

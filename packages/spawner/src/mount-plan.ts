@@ -8,7 +8,6 @@ import { writeBind, writeFilesystem } from './mount-records.js';
 import { planTag, type PlanWriter } from './plan-format.js';
 import { isPresent, refuse, withoutNul } from './refusal.js';
 
-
 function writeCgroupMounts(
   plan: PlanWriter,
   input: ContainerInput,
