@@ -17,7 +17,7 @@ export { isNativeError, loadNative, nativeDirectory, type NativeSpawner } from '
 export { SpecRefusal } from './refusal.js';
 export { SeccompCompiler, type CompiledSeccomp } from './seccomp.js';
 export { checkProcessShape, checkSpecShape } from './spec-shape.js';
-export { errnoText, startError, type StartFailure } from './start-failure.js';
+export { errnoText, failureReason, type StartFailure } from './start-failure.js';
 export type { CallerSupervision, Supervision } from './supervision.js';
 export { hookFailureText, runHooks, type HookFailure, type LateHookKind } from './hooks.js';
 export { parseMountOptions } from './mount-options.js';

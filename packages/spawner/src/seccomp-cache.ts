@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -18,6 +17,7 @@ import { release } from 'node:os';
 import { join } from 'node:path';
 import type { NativeSpawner } from './native.js';
 import type { SeccompStore } from './seccomp.js';
+import { sha256 } from './digest.js';
 
 /** Changes whenever the same profile would compile to another program. */
 const FORMAT = 1;
@@ -28,7 +28,7 @@ const MOST_FILES = 128;
 const OTHERS_MAY_WRITE = 0o022;
 
 function checksum(name: string, program: Uint8Array): Buffer {
-  return createHash('sha256').update(name).update(program).digest();
+  return sha256(name, program);
 }
 
 /** A filter that somebody else could have written would be worse than none. */
@@ -100,7 +100,7 @@ export class SeccompCache implements SeccompStore {
   }
 
   #nameOf(digest: string): string {
-    return createHash('sha256').update(`${this.#machine} ${digest}`).digest('hex');
+    return sha256(`${this.#machine} ${digest}`).toString('hex');
   }
 
   #read(file: number, name: string): Uint8Array | undefined {

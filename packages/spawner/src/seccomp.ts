@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { getSystemErrorName } from 'node:util';
 import {
   stringifyLossless,
@@ -11,6 +10,7 @@ import {
 } from '@gantry/oci';
 import { isNativeError, type NativeSeccompProfile, type NativeSpawner } from './native.js';
 import { refuse, withoutNul } from './refusal.js';
+import { sha256 } from './digest.js';
 
 const EPERM = 1;
 const EEXIST = 17;
@@ -232,7 +232,7 @@ export class SeccompCompiler {
 
   /** Throws SpecRefusal. */
   compile(seccomp: RuntimeSeccomp): CompiledSeccomp {
-    const digest = createHash('sha256').update(textOf(seccomp)).digest('hex');
+    const digest = sha256(textOf(seccomp)).toString('hex');
     const known = this.#cache.get(digest);
     if (known !== undefined) return known;
     const allowed = new Set(

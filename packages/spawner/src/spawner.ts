@@ -21,7 +21,7 @@ import {
 import { type CompiledSeccomp, type PlannedSeccomp, SeccompCompiler } from './seccomp.js';
 import { ShimLauncher } from './shim-launcher.js';
 import { checkProcessShape, checkSpecShape } from './spec-shape.js';
-import { startError } from './start-failure.js';
+import { startError } from './start-error.js';
 import { SupervisedProcess } from './supervised-process.js';
 
 /** A container that was started, whether it still runs or not. */

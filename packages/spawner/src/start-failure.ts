@@ -1,5 +1,4 @@
 import { constants } from 'node:os';
-import { GantryError, type ErrorCode } from '@gantry/protocol';
 
 /** The shim itself was killed or did not answer: nothing is wrong with the request. */
 export const SHIM_STAGE = 'start the shim';
@@ -11,7 +10,10 @@ export interface StartFailure {
   readonly path: string;
 }
 
-const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+/** Names of errno(3) by number. */
+export const ERRNO_NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(constants.errno).map(([name, number]) => [number, name]),
+);
 
 const WORDS: Readonly<Record<string, string>> = {
   ENOENT: 'no such file or directory',
@@ -59,38 +61,7 @@ const REASONS: Readonly<Record<string, string>> = {
   'move network device EEXIST': 'the container has a network device of that name (EEXIST)',
 };
 
-function reasonOf({ stage, errno }: StartFailure): string {
+/** Why the step failed, in words. */
+export function failureReason({ stage, errno }: StartFailure): string {
   return REASONS[`${stage} ${ERRNO_NAMES.get(errno) ?? ''}`] ?? errnoText(errno);
-}
-
-function codeOf({ stage, errno }: StartFailure): ErrorCode {
-  const name = ERRNO_NAMES.get(errno);
-  // `not_found` and `permission_denied` are for the command alone: exit codes 127 and 126 are told by them.
-  if (stage === SHIM_STAGE) return 'unavailable';
-  if (stage === 'execute') return name === 'ENOENT' || name === 'ENOTDIR' ? 'not_found' : 'permission_denied';
-  if (name === 'ENOMEM' || name === 'EAGAIN' || name === 'ENOSPC' || name === 'ECHILD')
-    return 'resource_exhausted';
-  if (stage.startsWith('open ') || name === 'ESTALE' || name === 'ESRCH') return 'failed_precondition';
-  if (name === 'EBADMSG') return 'internal';
-  return 'invalid_argument';
-}
-
-/** The one error a failed start becomes. `object` is the command for `not_found` and `permission_denied`, else the container. */
-export function startError(operation: string, id: string, failure: StartFailure): GantryError {
-  const code = codeOf(failure);
-  const reason = reasonOf(failure);
-  if (failure.stage === 'execute') {
-    const message =
-      code === 'not_found'
-        ? `command ${JSON.stringify(failure.path)} is not in the container`
-        : `command ${JSON.stringify(failure.path)} cannot be executed: ${reason}`;
-    return new GantryError({ code, operation, object: failure.path, message });
-  }
-  const about = failure.path === '' ? '' : ` ${failure.path}`;
-  return new GantryError({
-    code,
-    operation,
-    object: id,
-    message: `cannot ${failure.stage}${about}: ${reason}`,
-  });
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { startError } from './start-failure.js';
+import { startError } from './start-error.js';
 
 test('not_found and permission_denied are for the command alone', () => {
   assert.equal(
