@@ -1,4 +1,4 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import type * as childProcess from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { RuntimeResources } from '@gantry/oci';
@@ -13,6 +13,9 @@ import {
 } from './systemd-properties.js';
 import { deadlineIn, tryUntil } from './waiting.js';
 
+/** Loaded where there is a systemd to talk to: most programs that make a cgroup have no need of it. */
+const processes = (): typeof childProcess => process.getBuiltinModule('node:child_process');
+
 /** A unit that systemd made, and where its cgroup is. */
 export interface Scope {
   readonly unit: string;
@@ -25,7 +28,7 @@ const manager = ['org.freedesktop.systemd1', '/org/freedesktop/systemd1', 'org.f
 const answerMs = 10_000;
 
 /** Holds a scope open until the container's own processes are in it; ends with us at the latest, by its standard input. */
-const holders = new Map<string, ChildProcess>();
+const holders = new Map<string, childProcess.ChildProcess>();
 
 /**
  * Has systemd make a transient scope that is ours to divide (Delegate=yes). A scope needs a process from the start: a
@@ -42,7 +45,7 @@ export async function startScope(input: {
     throw new Error('systemd not running on this host, cannot use systemd cgroups manager');
   const isUser = input.rootless;
   const { slice, unit } = parseUnitPath(input.cgroupsPath ?? '', input.id, isUser);
-  const holder = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] });
+  const holder = processes().spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] });
   await once(holder, 'spawn');
   const pid = holder.pid ?? 0;
   try {
@@ -131,7 +134,7 @@ function busctl(
   const [verb = 'call', ...rest] = words;
   const options = [...(isUser ? ['--user'] : ['--system']), '--quiet', `--timeout=${answerMs / 1000}`];
   // A value such as -1 is no option.
-  return spawnSync('busctl', [...options, verb, '--', ...rest], {
+  return processes().spawnSync('busctl', [...options, verb, '--', ...rest], {
     encoding: 'utf8',
     timeout: answerMs + 5000,
   });

@@ -1,9 +1,9 @@
-import { closeSync, constants, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { withCgroup } from './birth-cgroup.js';
 import type { Handle } from './handle.js';
 import { isNativeError, nativeDirectory, type NativeSpawner } from './native.js';
-import { ShimConnection, ShimSilence } from './shim-connection.js';
+import { LauncherChannel } from './launcher-channel.js';
 import { encodeFrame, frameKind, type ShimMessage } from './shim-protocol.js';
 import { SHIM_STAGE, type StartFailure } from './start-failure.js';
 
@@ -37,16 +37,11 @@ export interface DirectLaunch {
 }
 
 type Of<K extends ShimMessage['kind']> = Extract<ShimMessage, { kind: K }>;
-type FirstWord = Of<'started'> | Of<'failed'> | Of<'place'>;
 
 const ECANCELED = 125;
 const ESRCH = 3;
 const ETIMEDOUT = 110;
 const SIGKILL = 9;
-
-function isFirstWord(message: ShimMessage): message is FirstWord {
-  return message.kind === 'started' || message.kind === 'failed' || message.kind === 'place';
-}
 
 /** Field 22 of /proc/<pid>/stat; 0n when there is no such process. */
 export function readStartTicks(pid: number): bigint {
@@ -77,11 +72,10 @@ export class DirectLauncher {
     }
     if ('stage' in launcher) return { ok: false, failure: launcher };
     const { pid, controlFd } = launcher;
-    const connection = ShimConnection.fromDescriptor(controlFd);
-    const word = await this.#untilStarted(connection, request);
+    const channel = new LauncherChannel(controlFd);
+    const word = await this.#untilStarted(channel, pid, request);
     if ('stage' in word) {
-      if (word.stage === SHIM_STAGE) this.#native.signalProcess(pid, 0n, SIGKILL);
-      connection.close();
+      channel.close();
       return { ok: false, failure: word };
     }
     return {
@@ -90,10 +84,10 @@ export class DirectLauncher {
         pid: word.pid,
         startTicks: readStartTicks(word.pid),
         ended: async () => {
-          const isEnd = (message: ShimMessage): message is Of<'exit'> => message.kind === 'exit';
-          const { exit } = await connection.next(isEnd, undefined);
-          connection.close();
-          return exit;
+          const end = await channel.next();
+          channel.close();
+          if (end?.kind !== 'exit') throw new Error('the launcher ended before the container did');
+          return end.exit;
         },
       },
     };
@@ -120,21 +114,28 @@ export class DirectLauncher {
   }
 
   async #untilStarted(
-    connection: ShimConnection,
+    channel: LauncherChannel,
+    launcher: number,
     request: DirectLaunch,
   ): Promise<Of<'started'> | StartFailure> {
-    const end = performance.now() + request.timeoutMs;
+    let timedOut = false;
+    // Its end ends the wait below.
+    const timer = setTimeout(() => {
+      timedOut = true;
+      this.#native.signalProcess(launcher, 0n, SIGKILL);
+    }, request.timeoutMs);
     try {
       for (;;) {
-        const word = await connection.next(isFirstWord, Math.max(1, end - performance.now()));
-        if (word.kind !== 'place') return word;
+        const word = await channel.next();
+        if (word === undefined) return { stage: SHIM_STAGE, errno: timedOut ? ETIMEDOUT : ESRCH, path: '' };
+        if (word.kind === 'started' || word.kind === 'failed') return word;
+        if (word.kind !== 'place') continue;
         if (request.place === undefined) return { stage: 'place the container', errno: ECANCELED, path: '' };
         await request.place(word.pid);
-        connection.send(encodeFrame(frameKind.release));
+        writeSync(channel.descriptor, encodeFrame(frameKind.release));
       }
-    } catch (error) {
-      if (!(error instanceof ShimSilence)) throw error;
-      return { stage: SHIM_STAGE, errno: error.timedOut ? ETIMEDOUT : ESRCH, path: '' };
+    } finally {
+      clearTimeout(timer);
     }
   }
 }
@@ -144,6 +145,8 @@ export class DirectLauncher {
  * it could not. Throws ENOENT or ECONNREFUSED when nobody stands there (any more).
  */
 export async function openStartDoor(directory: string, timeoutMs: number): Promise<StartFailure | undefined> {
+  // Node's net takes its time to load; a creation goes without.
+  const { ShimConnection, ShimSilence } = await import('./shim-connection.js');
   const connection = await ShimConnection.connect(directory, 'start.sock');
   try {
     const isFailure = (message: ShimMessage): message is Of<'failed'> => message.kind === 'failed';
