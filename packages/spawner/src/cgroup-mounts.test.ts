@@ -37,3 +37,16 @@ test('v2 alone is one mount, v1 one below a tmpfs for each hierarchy', () => {
     { key: 'name', value: 'systemd' },
   ]);
 });
+
+test('each mount knows the container’s own cgroup, for a container that shares the cgroup namespace of the host', () => {
+  const hierarchies = parseHierarchies(mountinfo);
+  const paths = ['/sys/fs/cgroup/cpu,cpuacct/g', '/sys/fs/cgroup/systemd/g'];
+  assert.deepEqual(
+    planCgroupMounts(paths, hierarchies, '/c').map(({ own }) => own),
+    [undefined, ...paths],
+  );
+  assert.deepEqual(
+    planCgroupMounts(['/sys/fs/cgroup/unified/g'], hierarchies, '/c').map(({ own }) => own),
+    ['/sys/fs/cgroup/unified/g'],
+  );
+});

@@ -44,6 +44,8 @@ export interface CgroupMount {
   readonly target: string;
   readonly parameters: MountOptions['parameters'];
   readonly tolerated: boolean;
+  /** The container's own cgroup on the host: what a container that shares the host's cgroup namespace sees instead. */
+  readonly own?: string;
 }
 
 function hierarchyOf(path: string, hierarchies: readonly Hierarchy[]): Hierarchy | undefined {
@@ -61,15 +63,16 @@ export function planCgroupMounts(
   hierarchies: readonly Hierarchy[],
   target: string,
 ): readonly CgroupMount[] {
-  const own = cgroupPaths
-    .map((path) => hierarchyOf(path, hierarchies))
-    .filter((found) => found !== undefined);
+  const own = cgroupPaths.flatMap((path) => {
+    const found = hierarchyOf(path, hierarchies);
+    return found === undefined ? [] : [{ ...found, path }];
+  });
   const v1 = own.filter(({ version }) => version === 1);
-  if (own.length > 0 && v1.length === 0)
-    return [{ type: 'cgroup2', target, parameters: [], tolerated: true }];
+  if (own[0] !== undefined && v1.length === 0)
+    return [{ type: 'cgroup2', target, parameters: [], tolerated: true, own: own[0].path }];
   return [
     { type: 'tmpfs', target, parameters: [{ key: 'mode', value: '755' }], tolerated: false },
-    ...v1.map(({ mountPoint, controllers }) => ({
+    ...v1.map(({ mountPoint, controllers, path }) => ({
       type: 'cgroup',
       target: `${target}/${mountPoint.slice(mountPoint.lastIndexOf('/') + 1)}`,
       parameters: controllers.flatMap((controller) =>
@@ -81,6 +84,7 @@ export function planCgroupMounts(
           : [{ key: controller, value: undefined }],
       ),
       tolerated: true,
+      own: path,
     })),
   ];
 }

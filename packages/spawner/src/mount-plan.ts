@@ -18,7 +18,13 @@ function writeCgroupMounts(
   const paths = input.cgroups.map(({ path }) => path);
   const mounts = planCgroupMounts(paths, host.hierarchies, target);
   const single = mounts.length === 1;
-  for (const { type, parameters, tolerated, target: at } of mounts) {
+  // A file system mounted in the host's cgroup namespace would show the whole machine's.
+  const sharesHost = input.spec.linux?.namespaces?.some(({ type }) => type === 'cgroup') !== true;
+  for (const { type, parameters, tolerated, target: at, own } of mounts) {
+    if (sharesHost && own !== undefined) {
+      writeBind(plan, own, at, options, tolerated);
+      continue;
+    }
     // The directory that v1's hierarchies are mounted in is made read-only when they are.
     const attributes = type === 'tmpfs' && !single ? options.set & ~1n : options.set;
     writeFilesystem(plan, { type, source: 'cgroup', target: at, attributes, parameters, tolerated });
