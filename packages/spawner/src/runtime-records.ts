@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Handle } from './handle.js';
+import type { LateHooks } from './late-hooks.js';
 import type { SeccompListener } from './seccomp.js';
 import type { ExecutionDomain } from './scheduling-plan.js';
 import type { ExitFacts } from './shim-protocol.js';
@@ -23,6 +24,8 @@ export interface AttemptRecord {
   readonly no_new_privileges: boolean;
   /** Absent in records of older releases. */
   readonly execution_domain?: ExecutionDomain;
+  /** Absent when there are none. */
+  readonly late_hooks?: LateHooks;
 }
 
 /** Written by the shim once the process runs. */

@@ -8,6 +8,7 @@ import { compileExec } from './exec-plan.js';
 import type { Handle } from './handle.js';
 import { readBootId, readHostFacts } from './host.js';
 import { KeyedQueue } from './keyed-queue.js';
+import { lateHooksOf, runLateHooks } from './late-hooks.js';
 import { planNamespaces } from './namespace-plan.js';
 import { isNativeError, type NativeSpawner } from './native.js';
 import { SpecRefusal } from './refusal.js';
@@ -46,6 +47,8 @@ export interface SpawnerOptions {
   readonly logger: Logger;
   readonly onExit: (notice: ExitNotice) => void;
 }
+
+const SIGKILL = 9;
 
 /** Exited execs that a container remembers; a health check makes thousands. */
 const MOST_EXITED_EXECS = 64;
@@ -137,6 +140,9 @@ export class Spawner {
       container?.main.leave();
       for (const exec of container?.execs.values() ?? []) exec.leave();
       this.#records.container(id).remove();
+      if (container === undefined) return;
+      for (const failed of await runLateHooks('poststop', container.main))
+        this.#options.logger.warn({ container: id, reason: failed }, 'a hook failed');
     });
   }
 
@@ -195,7 +201,12 @@ export class Spawner {
     const container: Container = { id, attempt, main, execs: new Map() };
     this.#containers.set(id, container);
     this.#announceExit(container, '', main);
-    return container;
+    const [failed] = await runLateHooks('poststart', main);
+    if (failed === undefined) return container;
+    // The container is stopped, and known as stopped until it is deleted (runtime-spec, "Lifecycle").
+    this.#options.native.signalProcess(start.pid, start.startTicks, SIGKILL);
+    await main.exited;
+    throw new GantryError({ code: 'failed_precondition', operation, object: id, message: failed });
   }
 
   #compile(request: spawn.StartContainerRequest): CompiledStart {
@@ -277,6 +288,7 @@ export class Spawner {
       seccomp_flags: seccomp?.flags ?? 0,
       ...(seccomp?.listener === undefined ? {} : { seccomp_listener: seccomp.listener }),
       no_new_privileges: input.spec.process?.noNewPrivileges === true,
+      ...lateHooksOf(input.spec, input.state),
       execution_domain: {
         ...(personality === undefined ? {} : { personality }),
         ...(memoryPolicy === undefined ? {} : { memoryPolicy }),
