@@ -31,8 +31,7 @@ const withoutUnified = [
 const isHybrid = existsSync('/sys/fs/cgroup/unified/cgroup.procs');
 
 export const runtimes: readonly Runtime[] = [
-  // Until it is built there is nothing to judge.
-  ...(existsSync(ours) ? [{ name: 'gantry-oci', command: [ours] } as const] : []),
+  { name: 'gantry-oci', command: [ours] },
   { name: 'runc', command: ['runc'] },
   { name: 'crun', command: isHybrid ? withoutUnified : ['crun'] },
 ];

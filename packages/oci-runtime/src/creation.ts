@@ -1,6 +1,6 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { RuntimeSpec } from '@gantry/oci';
+import type { RuntimeMount, RuntimeSpec } from '@gantry/oci';
 import { cgroupHandles, createCgroup, scopeJoined } from '@gantry/cgroup-supervisor/runtime';
 import {
   compileContainer,
@@ -123,6 +123,12 @@ async function claim(runtime: Runtime, id: string): Promise<HeldContainer> {
   return failure(`container with given ID already exists: ${JSON.stringify(id)}`);
 }
 
+/** The source of a bind mount may be relative to the bundle; that of a file system is only a name. */
+function atBundle(mount: RuntimeMount, bundle: string): RuntimeMount {
+  const binds = mount.type === 'bind' || mount.options?.some((word) => word === 'bind' || word === 'rbind');
+  return binds === true && mount.source ? { ...mount, source: resolve(bundle, mount.source) } : mount;
+}
+
 async function makeInside(
   runtime: Runtime,
   held: HeldContainer,
@@ -134,7 +140,13 @@ async function makeInside(
   const { store } = runtime;
   const id = held.directory.slice(held.directory.lastIndexOf('/') + 1);
   const rootfs = realRoot(bundle.rootfs);
-  const rooted: RuntimeSpec = { ...spec, root: { ...spec.root, path: rootfs } };
+  const rooted: RuntimeSpec = {
+    ...spec,
+    root: { ...spec.root, path: rootfs },
+    ...(spec.mounts === undefined
+      ? {}
+      : { mounts: spec.mounts.map((mount) => atBundle(mount, bundle.path)) }),
+  };
   const namespaces = planNamespaces(rooted, { user: false, network: false });
   const annotations = spec.annotations ?? {};
   const creating: ContainerRecord = {

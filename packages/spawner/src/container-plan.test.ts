@@ -230,9 +230,19 @@ const refusals: readonly (readonly [string, Partial<RuntimeSpec>, RegExp, Partia
     /^mount \/x has option "size", which is not supported$/,
   ],
   [
-    'shared propagation',
-    { mounts: [{ destination: '/x', type: 'bind', source: '/y', options: ['bind', 'rshared'] }] },
-    /^mount \/x has shared propagation/,
+    'mappings of users alone',
+    {
+      mounts: [
+        {
+          destination: '/x',
+          type: 'bind',
+          source: '/y',
+          options: ['bind'],
+          uidMappings: [{ containerID: 0, hostID: 0, size: 1 }],
+        },
+      ],
+    },
+    /^mount \/x has one of uidMappings and gidMappings, but not the other$/,
   ],
   [
     'a device that is not here',

@@ -21,8 +21,8 @@ test('access time modes replace each other as one field', () => {
 test("bind, recursion, propagation and id-mapping are told apart from the file system's own options", () => {
   const bind = parseMountOptions(['rbind', 'rslave', 'rro', 'idmap'], '/x');
   assert.deepEqual(
-    [bind.bind, bind.recursive, bind.recursiveAttributes, bind.idmap, bind.propagation],
-    [true, true, true, true, 1n << 19n],
+    [bind.bind, bind.recursive, bind.recursiveSet, bind.idmap, bind.propagation],
+    [true, true, 1n, true, 1n << 19n],
   );
   const tmpfs = parseMountOptions(['nodev', 'size=64k', 'mode=1777', 'newinstance'], '/x');
   assert.deepEqual(tmpfs.parameters, [
@@ -32,9 +32,21 @@ test("bind, recursion, propagation and id-mapping are told apart from the file s
   ]);
 });
 
-test("an option that is not supported is refused with its name and the mount's", () => {
+test('an attribute for the top mount alone does not reach the mounts beneath', () => {
+  const { set, recursiveSet } = parseMountOptions(['rbind', 'ro', 'rnosuid'], '/x');
+  assert.deepEqual([set, recursiveSet], [0x1n | 0x2n, 0x2n]);
+});
+
+test('async takes back sync, and a bind mount has neither', () => {
+  assert.deepEqual(parseMountOptions(['sync', 'async'], '/x').parameters, [
+    { key: 'async', value: undefined },
+  ]);
+  assert.deepEqual(parseMountOptions(['bind', 'sync'], '/x').parameters, []);
+});
+
+test('tmpcopyup of a bind mount is refused', () => {
   assert.throws(
-    () => parseMountOptions(['tmpcopyup'], '/x'),
-    /mount \/x has option "tmpcopyup", which is not supported/,
+    () => parseMountOptions(['bind', 'tmpcopyup'], '/x'),
+    /mount \/x has option tmpcopyup, which is for a tmpfs/,
   );
 });

@@ -4,9 +4,61 @@ import { planCgroupMounts } from './cgroup-mounts.js';
 import type { ContainerInput, HostFacts } from './container-plan.js';
 import { parseMountOptions, propagationNamed, type MountOptions } from './mount-options.js';
 import { writeDevices } from './device-plan.js';
-import { writeBind, writeFilesystem } from './mount-records.js';
+import { writeBind, writeFilesystem, writeRemount, type MountIdMaps } from './mount-records.js';
+import { mapText } from './namespace-plan.js';
 import { planTag, type PlanWriter } from './plan-format.js';
-import { isPresent, refuse, withoutNul } from './refusal.js';
+import { refuse, withoutNul } from './refusal.js';
+
+const SHARED = propagationNamed('shared') ?? 0n;
+const SLAVE = propagationNamed('slave') ?? 0n;
+
+function hasNamespace(input: ContainerInput, kind: string): boolean {
+  return input.spec.linux?.namespaces?.some(({ type }) => type === kind) === true;
+}
+
+function hasUserNamespace(input: ContainerInput): boolean {
+  return input.userNamespace !== undefined || hasNamespace(input, 'user');
+}
+
+/** The maps that the mount has of its own. */
+function readIdMaps(mount: RuntimeMount, target: string): MountIdMaps | undefined {
+  const [uids, gids] = [mount.uidMappings ?? [], mount.gidMappings ?? []];
+  if (uids.length === 0 && gids.length === 0) return undefined;
+  if (uids.length === 0 || gids.length === 0)
+    refuse(`mount ${target} has one of uidMappings and gidMappings, but not the other`);
+  return {
+    uids: mapText(uids, `mount ${target}: uidMappings`),
+    gids: mapText(gids, `mount ${target}: gidMappings`),
+  };
+}
+
+/**
+ * In a user namespace nothing of the container may reach the host: shared is only what is mounted inside, and what the host
+ * mounts still arrives.
+ */
+function spreadOf({ propagation }: MountOptions, input: ContainerInput): bigint {
+  return propagation === SHARED && hasUserNamespace(input) ? SLAVE | SHARED : propagation;
+}
+
+function writeBindMount(
+  plan: PlanWriter,
+  mount: RuntimeMount,
+  target: string,
+  options: MountOptions,
+  input: ContainerInput,
+): void {
+  const source = withoutNul(mount.source ?? '', 'mount source');
+  if (!source.startsWith('/'))
+    refuse(`mount ${target} has source ${JSON.stringify(source)}, which is not absolute`);
+  if (options.parameters[0] !== undefined)
+    refuse(`mount ${target} has option ${JSON.stringify(options.parameters[0].key)}, which is not supported`);
+  const ids = readIdMaps(mount, target);
+  const idmap = options.idmap || ids !== undefined;
+  if (idmap && ids === undefined && !hasUserNamespace(input))
+    refuse(`mount ${target} has option idmap, but neither mappings nor a user namespace to take them from`);
+  const propagation = spreadOf(options, input);
+  writeBind(plan, source, target, { ...options, idmap, propagation }, false, ids);
+}
 
 function writeCgroupMounts(
   plan: PlanWriter,
@@ -35,33 +87,25 @@ function writeCgroupMounts(
 function writeMount(plan: PlanWriter, mount: RuntimeMount, input: ContainerInput, host: HostFacts): void {
   // A relative one is beneath the root, as other runtimes have it.
   const target = posix.normalize(`/${withoutNul(mount.destination, 'mount destination')}`);
-  if (isPresent(mount.uidMappings) || isPresent(mount.gidMappings))
-    refuse(`mount ${target} has id mappings of its own, which are not supported (use the option idmap)`);
   const options = parseMountOptions(mount.options ?? [], target);
-  const source = withoutNul(mount.source ?? '', 'mount source');
-  if (options.bind || mount.type === 'bind') {
-    if (!source.startsWith('/'))
-      refuse(`mount ${target} has source ${JSON.stringify(source)}, which is not absolute`);
-    if (options.parameters[0] !== undefined)
-      refuse(
-        `mount ${target} has option ${JSON.stringify(options.parameters[0].key)}, which is not supported`,
-      );
-    if (options.propagation === propagationNamed('shared') && input.userNamespace !== undefined)
-      refuse(`mount ${target} has shared propagation, which a user namespace does not allow`);
-    writeBind(plan, source, target, options);
-    return;
-  }
+  if (options.remount) return writeRemount(plan, target, options);
+  if (options.bind || mount.type === 'bind') return writeBindMount(plan, mount, target, options, input);
   const type = withoutNul(mount.type ?? '', 'mount type');
   if (type === '' || type === 'none') refuse(`mount ${target} has no type`);
-  if (options.idmap) refuse(`mount ${target} has option idmap, which is for bind mounts`);
+  if (options.copyUp && type !== 'tmpfs')
+    refuse(`mount ${target} has option tmpcopyup, which is for a tmpfs`);
+  if (options.idmap || readIdMaps(mount, target) !== undefined)
+    refuse(`mount ${target} is to be id-mapped, which is for bind mounts`);
   if (type === 'cgroup' || type === 'cgroup2') return writeCgroupMounts(plan, input, host, target, options);
   writeFilesystem(plan, {
     type,
-    source,
+    source: withoutNul(mount.source ?? '', 'mount source'),
     target,
     attributes: options.set,
     parameters: options.parameters,
     tolerated: false,
+    copyUp: options.copyUp,
+    propagation: options.propagation,
   });
 }
 

@@ -61,18 +61,23 @@ export function planNamespaces(
   return { created, own, joined, newUser };
 }
 
-function mapText(mappings: readonly RuntimeIdMapping[] | undefined, key: string): string {
-  if (mappings === undefined || mappings.length === 0)
-    return refuse(`linux.namespaces has a new user namespace, but linux.${key} is empty`);
-  if (mappings.length > MOST_MAPPINGS) refuse(`linux.${key} has more than ${MOST_MAPPINGS} mappings`);
+/** Lines of uid_map(5); `key` names the mappings in a refusal. */
+export function mapText(mappings: readonly RuntimeIdMapping[], key: string): string {
+  if (mappings.length > MOST_MAPPINGS) refuse(`${key} has more than ${MOST_MAPPINGS} mappings`);
   const inRange = (value: number): boolean => Number.isInteger(value) && value >= 0 && value < 2 ** 32;
   return mappings
     .map(({ containerID, hostID, size }) => {
       if (!inRange(containerID) || !inRange(hostID) || !inRange(size) || size === 0)
-        refuse(`linux.${key} has ${containerID} ${hostID} ${size}, which is not a range of ids`);
+        refuse(`${key} has ${containerID} ${hostID} ${size}, which is not a range of ids`);
       return `${containerID} ${hostID} ${size}\n`;
     })
     .join('');
+}
+
+function namespaceMap(mappings: readonly RuntimeIdMapping[] | undefined, key: string): string {
+  if (mappings === undefined || mappings.length === 0)
+    return refuse(`linux.namespaces has a new user namespace, but linux.${key} is empty`);
+  return mapText(mappings, `linux.${key}`);
 }
 
 /** Records of the namespaces that are not handed over; before everything that is id-mapped to the user namespace. */
@@ -83,8 +88,8 @@ export function writeNamespaces(plan: PlanWriter, spec: RuntimeSpec, namespaces:
   const { uidMappings, gidMappings } = spec.linux ?? {};
   if (namespaces.newUser) {
     plan
-      .add(planTag.idMap, (record) => record.u32(MAP_UID).string(mapText(uidMappings, 'uidMappings')))
-      .add(planTag.idMap, (record) => record.u32(MAP_GID).string(mapText(gidMappings, 'gidMappings')));
+      .add(planTag.idMap, (record) => record.u32(MAP_UID).string(namespaceMap(uidMappings, 'uidMappings')))
+      .add(planTag.idMap, (record) => record.u32(MAP_GID).string(namespaceMap(gidMappings, 'gidMappings')));
   } else if (
     (namespaces.own & namespaceFlag.user) === 0n &&
     ((uidMappings?.length ?? 0) > 0 || (gidMappings?.length ?? 0) > 0)

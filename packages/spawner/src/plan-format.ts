@@ -22,6 +22,8 @@ export const planTag = Object.freeze({
   mask: 37,
   readonly: 38,
   rootPropagation: 40,
+  remount: 41,
+  device: 42,
   arguments: 50,
   environment: 51,
   workingDirectory: 52,
@@ -71,7 +73,7 @@ export const hookKind = Object.freeze({
   startContainer: 4,
 });
 
-export const mountFlag = Object.freeze({ recursive: 1, idmap: 2, tolerated: 4, recursiveAttributes: 8 });
+export const mountFlag = Object.freeze({ recursive: 1, idmap: 2, tolerated: 4, copyUp: 8, ownMode: 16 });
 
 const VERSION = 2;
 const HEADER_BYTES = 12;

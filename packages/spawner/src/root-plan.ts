@@ -34,8 +34,9 @@ export function writeRootRestrictions(plan: PlanWriter, linux: RuntimeLinux): vo
     const propagation =
       propagationNamed(rootfsPropagation) ??
       refuse(`linux.rootfsPropagation is ${JSON.stringify(rootfsPropagation)}, which is not known`);
-    if (propagation === propagationNamed('shared')) refuse('linux.rootfsPropagation shared is not supported');
+    const recursive = rootfsPropagation.startsWith('r') ? 1 : 0;
     // Private already.
-    if (propagation !== PRIVATE) plan.add(planTag.rootPropagation, (record) => record.u64(propagation));
+    if (propagation !== PRIVATE)
+      plan.add(planTag.rootPropagation, (record) => record.u64(propagation).u32(recursive));
   }
 }

@@ -57,6 +57,13 @@ const processShape: Fields = {
   },
 };
 
+const idMappings: Shape = {
+  list: {
+    fields: { containerID: 'number', hostID: 'number', size: 'number' },
+    required: ['containerID', 'hostID', 'size'],
+  },
+};
+
 const specShape: Fields = {
   fields: {
     process: processShape,
@@ -64,7 +71,16 @@ const specShape: Fields = {
     hostname: 'string',
     domainname: 'string',
     mounts: {
-      list: { fields: { destination: 'string', type: 'string', source: 'string', options: strings } },
+      list: {
+        fields: {
+          destination: 'string',
+          type: 'string',
+          source: 'string',
+          options: strings,
+          uidMappings: idMappings,
+          gidMappings: idMappings,
+        },
+      },
     },
     hooks: { fields: {} },
     linux: {

@@ -37,7 +37,9 @@
 #define MOVE_TO_EMPTY 0x00000040u
 #define FSOPEN_CLOEXEC_FLAG 1u
 #define FSMOUNT_CLOEXEC_FLAG 1u
-enum { FS_SET_FLAG = 0, FS_SET_STRING = 1, FS_CREATE = 6 };
+enum { FS_SET_FLAG = 0, FS_SET_STRING = 1, FS_CREATE = 6, FS_RECONFIGURE = 7 };
+#define FSPICK_CLOEXEC_FLAG 1u
+#define FSPICK_EMPTY_PATH_FLAG 8u
 
 #define ATTR_RDONLY 0x00000001ULL
 #define ATTR_NOSUID 0x00000002ULL
@@ -73,6 +75,10 @@ static inline int sys_attach(int from, int to) {
 static inline int sys_fsopen(const char *type) { return (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC_FLAG); }
 static inline int sys_fsconfig(int fs, unsigned command, const char *key, const char *value) {
   return (int)syscall(SYS_fsconfig, fs, command, key, value, 0);
+}
+// The file system that is mounted where `at` is open.
+static inline int sys_fspick(int at) {
+  return (int)syscall(SYS_fspick, at, "", FSPICK_CLOEXEC_FLAG | FSPICK_EMPTY_PATH_FLAG);
 }
 static inline int sys_fsmount(int fs, unsigned attributes) {
   return (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC_FLAG, attributes);

@@ -18,17 +18,21 @@ static void attach_target(int mount, int root, const char *path, bool directory,
   close(target);
 }
 
-// -1 with errno when the kernel refuses.
-static int make_filesystem(struct cursor *body, const char *type, const char *source, uint64_t attributes) {
-  int fs = sys_fsopen(type);
-  if (fs < 0) return -1;
-  bool good = source[0] == 0 || sys_fsconfig(fs, FS_SET_STRING, "source", source) == 0;
+static bool set_parameters(int fs, struct cursor *body, bool good) {
   for (uint32_t left = read_u32(body); left > 0 && !body->bad; left--) {
     uint32_t is_string = read_u32(body);
     const char *key = read_string(body), *value = read_string(body);
     if (good) good = sys_fsconfig(fs, is_string ? FS_SET_STRING : FS_SET_FLAG, key, is_string ? value : NULL) == 0;
   }
-  good = good && sys_fsconfig(fs, FS_CREATE, NULL, NULL) == 0;
+  return good;
+}
+
+// -1 with errno when the kernel refuses.
+static int make_filesystem(struct cursor *body, const char *type, const char *source, uint64_t attributes) {
+  int fs = sys_fsopen(type);
+  if (fs < 0) return -1;
+  bool good = source[0] == 0 || sys_fsconfig(fs, FS_SET_STRING, "source", source) == 0;
+  good = set_parameters(fs, body, good) && sys_fsconfig(fs, FS_CREATE, NULL, NULL) == 0;
   int mount = good ? sys_fsmount(fs, (unsigned)attributes) : -1;
   int saved = errno;
   close(fs);
@@ -40,14 +44,46 @@ static void mount_filesystem(struct cursor *body, int root) {
   const char *type = read_string(body), *source = read_string(body), *target = read_string(body);
   uint32_t flags = read_u32(body);
   uint64_t attributes = read_u64(body);
+  struct mount_attributes later = {.propagation = read_u64(body)};
   if (body->bad) fail_with(EBADMSG, "read plan", "mount");
+  // To be filled before nothing may be written.
+  if (flags & MOUNT_COPY_UP) {
+    later.attr_set = attributes & ATTR_RDONLY;
+    attributes &= ~ATTR_RDONLY;
+  }
   int mount = make_filesystem(body, type, source, attributes);
   if (mount < 0 && (flags & MOUNT_TOLERATED)) return;
   char stage[40];
   snprintf(stage, sizeof stage, "mount %s", type);
   if (mount < 0) fail(stage, target);
-  attach_target(mount, root, target, true, stage);
+  int place = open_target(root, target, true);
+  if (flags & MOUNT_COPY_UP) copy_up(place, mount, (flags & MOUNT_OWN_MODE) == 0, target);
+  if ((later.attr_set | later.propagation) != 0 && sys_mount_setattr(mount, "", AT_EMPTY_PATH, &later) < 0)
+    fail(stage, target);
+  if (sys_attach(mount, place) < 0) fail(stage, target);
+  close(place);
   close(mount);
+}
+
+static void remount(struct cursor *body, int root) {
+  const char *target = read_string(body);
+  struct mount_attributes attributes = {0};
+  attributes.attr_set = read_u64(body);
+  attributes.attr_clr = read_u64(body);
+  attributes.propagation = read_u64(body);
+  int place = sys_open_in_root(root, target, O_PATH);
+  if (place < 0) fail("remount", target);
+  struct cursor parameters = *body;
+  if (read_u32(&parameters) > 0) {
+    int fs = sys_fspick(place);
+    if (fs < 0 || !set_parameters(fs, body, true) || sys_fsconfig(fs, FS_RECONFIGURE, NULL, NULL) < 0)
+      fail("remount", target);
+    close(fs);
+  }
+  if ((attributes.attr_set | attributes.attr_clr | attributes.propagation) != 0 &&
+      sys_mount_setattr(place, "", AT_EMPTY_PATH, &attributes) < 0)
+    fail("remount", target);
+  close(place);
 }
 
 static void mount_bind(const struct prepared *prepared, int slot, struct cursor *body, int root) {
@@ -157,6 +193,7 @@ void run_steps(const struct prepared *prepared, int root) {
     switch (record.tag) {
       case TAG_MOUNT_FILESYSTEM: mount_filesystem(body, root); break;
       case TAG_MOUNT_BIND: mount_bind(prepared, bind++, body, root); break;
+      case TAG_REMOUNT: remount(body, root); break;
       case TAG_LINK: make_link(body, root); break;
       case TAG_SYSCTL: write_sysctl(body, root); break;
       case TAG_HOSTNAME: name_host(body, false); break;

@@ -50,11 +50,8 @@ static bool map_by_helper(pid_t pid, const char *helper, const char *map) {
   return false;
 }
 
-static void write_map(pid_t pid, struct cursor *body) {
-  uint32_t kind = read_u32(body);
-  const char *map = read_string(body);
+static void write_map(pid_t pid, uint32_t kind, const char *map) {
   const char *name = kind == MAP_GID ? "gid_map" : "uid_map";
-  if (body->bad) fail_with(EBADMSG, "read plan", name);
   if (write_proc(pid, name, map)) return;
   if (geteuid() != 0 && errno == EPERM) {
     if (map_by_helper(pid, kind == MAP_GID ? "newgidmap" : "newuidmap", map)) return;
@@ -64,7 +61,8 @@ static void write_map(pid_t pid, struct cursor *body) {
   fail("map ids of user namespace", name);
 }
 
-int make_user_namespace(const struct plan *plan) {
+// Lives until its parent has opened the namespace (which closes `*hold`); also when that ends for whatever reason.
+static pid_t start_namespace_holder(int *hold) {
   int done[2];
   if (pipe2(done, O_CLOEXEC) < 0) fail("make user namespace", "");
   struct clone_arguments arguments = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
@@ -74,21 +72,44 @@ int make_user_namespace(const struct plan *plan) {
   if (child == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     close(done[1]);
-    // Lives until its parent has opened the namespace; also when that ends for whatever reason.
     _exit(read(done[0], &byte, 1) < 0);
   }
   close(done[0]);
-  struct cursor records = plan_records(plan);
-  struct record record;
-  while (next_record(&records, &record))
-    if (record.tag == TAG_ID_MAP) write_map(child, &record.body);
+  *hold = done[1];
+  return child;
+}
+
+static int take_namespace(pid_t child, int hold) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%d/ns/user", child);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) fail("open user namespace", path);
-  close(done[1]);
+  close(hold);
   while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
   return fd;
+}
+
+int make_user_namespace(const struct plan *plan) {
+  int hold;
+  pid_t child = start_namespace_holder(&hold);
+  struct cursor records = plan_records(plan);
+  struct record record;
+  while (next_record(&records, &record)) {
+    if (record.tag != TAG_ID_MAP) continue;
+    uint32_t kind = read_u32(&record.body);
+    const char *map = read_string(&record.body);
+    if (record.body.bad) fail_with(EBADMSG, "read plan", "id map");
+    write_map(child, kind, map);
+  }
+  return take_namespace(child, hold);
+}
+
+int make_mapping(const char *uids, const char *gids) {
+  int hold;
+  pid_t child = start_namespace_holder(&hold);
+  write_map(child, MAP_UID, uids);
+  write_map(child, MAP_GID, gids);
+  return take_namespace(child, hold);
 }
 
 void open_joined_namespace(struct prepared *prepared, struct cursor *body) {

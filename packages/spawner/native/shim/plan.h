@@ -35,6 +35,8 @@ enum plan_tag {
   TAG_MASK = 37,
   TAG_READONLY = 38,
   TAG_ROOT_PROPAGATION = 40,
+  TAG_REMOUNT = 41,
+  TAG_DEVICE = 42,
   TAG_ARGUMENTS = 50,
   TAG_ENVIRONMENT = 51,
   TAG_WORKING_DIRECTORY = 52,
@@ -89,8 +91,10 @@ enum mount_flag {
   MOUNT_IDMAP = 1 << 1,
   // A kernel that refuses this mount does not fail the start.
   MOUNT_TOLERATED = 1 << 2,
-  // Attributes and propagation go to the mounts beneath, too.
-  MOUNT_RECURSIVE_ATTRIBUTES = 1 << 3,
+  // A tmpfs begins with what it covers.
+  MOUNT_COPY_UP = 1 << 3,
+  // Its mode is said; else, with MOUNT_COPY_UP, it is that of the directory covered.
+  MOUNT_OWN_MODE = 1 << 4,
 };
 
 // A span of the plan being read; `bad` sticks once a read ran past the end.

@@ -33,9 +33,14 @@ static int clone_mount(int source, const char *path, bool recursive, struct moun
                        const char *stage) {
   int tree = sys_open_tree(source, "", OPEN_TREE_CLONE_FLAG | AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_FLAG : 0));
   if (tree < 0) fail(stage, path);
+  unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_FLAG : 0);
+  // One kind of propagation at a time: a receiver first, which then spreads to peers of its own.
+  bool both = attributes->propagation == (MS_SLAVE | MS_SHARED);
+  if (both) attributes->propagation = MS_SLAVE;
   if (attributes->attr_set != 0 || attributes->attr_clr != 0 || attributes->propagation != 0)
-    if (sys_mount_setattr(tree, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_FLAG : 0), attributes) < 0)
-      fail(stage, path);
+    if (sys_mount_setattr(tree, "", flags, attributes) < 0) fail(stage, path);
+  struct mount_attributes shared = {.propagation = MS_SHARED};
+  if (both && sys_mount_setattr(tree, "", flags, &shared) < 0) fail(stage, path);
   close(source);
   return tree;
 }
@@ -53,10 +58,13 @@ static void prepare_bind(struct prepared *prepared, struct cursor *body) {
   const char *source = read_string(body);
   const char *target = read_string(body);
   uint32_t flags = read_u32(body);
-  struct mount_attributes attributes = {0};
-  attributes.attr_set = read_u64(body);
-  attributes.attr_clr = read_u64(body);
-  attributes.propagation = read_u64(body);
+  struct mount_attributes top = {0}, whole = {0};
+  top.attr_set = read_u64(body);
+  top.attr_clr = read_u64(body);
+  whole.attr_set = read_u64(body);
+  whole.attr_clr = read_u64(body);
+  whole.propagation = read_u64(body);
+  const char *uids = read_string(body), *gids = read_string(body);
   if (body->bad) fail_with(EBADMSG, "read plan", "bind mount");
   if (prepared->bind_count == MAX_BINDS) fail_with(E2BIG, "bind mount", target);
   int slot = prepared->bind_count++;
@@ -71,23 +79,24 @@ static void prepare_bind(struct prepared *prepared, struct cursor *body) {
   struct stat status;
   if (fstat(fd, &status) < 0) fail("open mount source", source);
   prepared->bind_is_directory[slot] = S_ISDIR(status.st_mode);
-  // Attributes that are to reach only the top mount of a recursive bind are set before the id-map, which always reaches all.
   bool recursive = (flags & MOUNT_RECURSIVE) != 0;
-  if ((flags & MOUNT_IDMAP) && prepared->user_namespace >= 0) {
-    attributes.attr_set |= ATTR_IDMAP;
-    attributes.userns_fd = (uint64_t)prepared->user_namespace;
+  int mapping = -1;
+  if (flags & MOUNT_IDMAP) {
+    mapping = uids[0] != 0 ? make_mapping(uids, gids) : prepared->user_namespace;
+    if (mapping >= 0) {
+      whole.attr_set |= ATTR_IDMAP;
+      whole.userns_fd = (uint64_t)mapping;
+    }
   }
-  if (!recursive || (flags & MOUNT_RECURSIVE_ATTRIBUTES)) {
-    prepared->binds[slot] = clone_mount(fd, source, recursive, &attributes, "prepare bind mount");
-    return;
+  if (!recursive) {
+    whole.attr_set |= top.attr_set;
+    whole.attr_clr = top.attr_clr;
   }
-  struct mount_attributes whole = {.attr_set = attributes.attr_set & ATTR_IDMAP,
-                                   .propagation = attributes.propagation,
-                                   .userns_fd = attributes.userns_fd};
-  int tree = clone_mount(fd, source, true, &whole, "prepare bind mount");
-  struct mount_attributes top = {.attr_set = attributes.attr_set & ~ATTR_IDMAP, .attr_clr = attributes.attr_clr};
-  if ((top.attr_set | top.attr_clr) != 0 && sys_mount_setattr(tree, "", AT_EMPTY_PATH, &top) < 0)
+  int tree = clone_mount(fd, source, recursive, &whole, "prepare bind mount");
+  // What is for the top mount of several alone.
+  if (recursive && (top.attr_set | top.attr_clr) != 0 && sys_mount_setattr(tree, "", AT_EMPTY_PATH, &top) < 0)
     fail("prepare bind mount", source);
+  if (uids[0] != 0 && mapping >= 0) close(mapping);
   prepared->binds[slot] = tree;
 }
 

@@ -67,18 +67,36 @@ int build_root(const struct prepared *prepared) {
   return root;
 }
 
+// Without pivot_root(2), which an initial ramdisk refuses: the old root stays beneath. What of it tells about the machine, and
+// would count as a proc or sysfs already in sight, goes first; a user namespace may not take it off and covers it.
+static void cover_root(void) {
+  static const char *const telling[] = {"/proc", "/sys"};
+  for (size_t index = 0; index < sizeof telling / sizeof *telling; index++)
+    if (umount2(telling[index], MNT_DETACH) < 0 && errno != EINVAL && errno != ENOENT &&
+        mount("tmpfs", telling[index], "tmpfs", MS_RDONLY, "nr_inodes=1") < 0)
+      fail("cover host root", telling[index]);
+  if (mount(".", "/", NULL, MS_MOVE, NULL) < 0) fail("move root", "");
+  if (chroot(".") < 0) fail("change root", "");
+}
+
 void enter_root(const struct prepared *prepared, int root) {
   if (fchdir(root) < 0) fail("enter container root", "");
-  // Stacks the old root over the new one's "/" and takes it off again: needs no directory inside for the old one.
-  if (syscall(SYS_pivot_root, ".", ".") < 0) fail("pivot root", "");
-  if (umount2(".", MNT_DETACH) < 0) fail("leave host root", "");
+  if (prepared->flags & FLAG_NO_PIVOT) {
+    cover_root();
+  } else {
+    // Stacks the old root over the new one's "/" and takes it off again: needs no directory inside for the old one.
+    if (syscall(SYS_pivot_root, ".", ".") < 0) fail("pivot root", "");
+    if (umount2(".", MNT_DETACH) < 0) fail("leave host root", "");
+  }
   if (chdir("/") < 0) fail("enter container root", "/");
 
   struct record record;
   struct mount_attributes attributes = {0};
-  if (find_record(prepared->plan, TAG_ROOT_PROPAGATION, &record)) attributes.propagation = read_u64(&record.body);
-  if (attributes.propagation != 0 && sys_mount_setattr(AT_FDCWD, "/", AT_RECURSIVE_FLAG, &attributes) < 0)
-    fail("set root propagation", "/");
+  if (find_record(prepared->plan, TAG_ROOT_PROPAGATION, &record)) {
+    attributes.propagation = read_u64(&record.body);
+    unsigned flags = read_u32(&record.body) != 0 ? AT_RECURSIVE_FLAG : 0;
+    if (sys_mount_setattr(AT_FDCWD, "/", flags, &attributes) < 0) fail("set root propagation", "/");
+  }
   // An image's working directory that is missing is made, before the root may become read-only.
   if (find_record(prepared->plan, TAG_WORKING_DIRECTORY, &record)) {
     int slash = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -116,6 +116,8 @@ void sync_ask(int sync, enum sync_kind question);
 // --- namespaces.c
 // Made by a child that ends at once; the descriptor keeps it. Fails by fail().
 int make_user_namespace(const struct plan *plan);
+// One that nobody enters, for the ids of a mount; lines of uid_map(5) and gid_map(5).
+int make_mapping(const char *uids, const char *gids);
 void open_joined_namespace(struct prepared *prepared, struct cursor *body);
 // In the stage: what exists already, then the new ones' owner.
 void enter_given_namespaces(const struct prepared *prepared);
@@ -183,6 +185,8 @@ void enter_root(const struct prepared *prepared, int root);
 // Finds `path` beneath root; makes what is missing, a directory or an empty file at its end. An O_PATH descriptor.
 int open_target(int root, const char *path, bool directory);
 void make_parent(int root, const char *path, int *parent, const char **name);
+// --- copy_up.c: fills the empty `into` with what is in `from`; `path` is what the place is called.
+void copy_up(int from, int into, bool with_mode, const char *path);
 
 // --- stdio.c (init)
 struct process_stdio {
