@@ -115,8 +115,9 @@ test('flags say what was asked for', () => {
 
 test('only hierarchies in which the container has a cgroup of its own are mounted', () => {
   const mounts = [{ destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: ['ro'] }];
+  const namespaces = (['mount', 'cgroup'] as const).map((type) => ({ type }));
   const count = (cgroups: string[]): number =>
-    tagsOf(input({ mounts }, { cgroups: cgroups.map(handle) })).filter(
+    tagsOf(input({ mounts, linux: { namespaces } }, { cgroups: cgroups.map(handle) })).filter(
       (tag) => tag === planTag.mountFilesystem,
     ).length;
   assert.equal(count([]), 1, 'an empty tmpfs');
@@ -124,7 +125,7 @@ test('only hierarchies in which the container has a cgroup of its own are mounte
   assert.equal(count(['/sys/fs/cgroup/unified/g/x']), 1);
 });
 
-test("a device is bound from the host's node of the same number", () => {
+test("in a user namespace a device is bound from the host's node of the same number", () => {
   const records = readPlan(
     compileContainer(
       input({ linux: { devices: [{ type: 'c', path: '/dev/my-fuse', major: 10, minor: 229 }] } }),
@@ -136,6 +137,17 @@ test("a device is bound from the host's node of the same number", () => {
     .map(({ payload }) => payload.toString('latin1'));
   assert.ok(bound.some((text) => text.includes('/dev/fuse\0') && text.includes('/dev/my-fuse\0')));
   assert.equal(bound.length, 7);
+});
+
+test('without a user namespace devices are made and none is bound', () => {
+  const namespaces = [{ type: 'mount' as const }];
+  const devices = [
+    { type: 'c', path: '/dev/absent', major: 9, minor: 9, fileMode: 0o640 },
+    { type: 'p', path: '/dev/queue' },
+  ];
+  const tags = tagsOf(input({ linux: { namespaces, devices } }, { userNamespace: undefined }));
+  assert.equal(tags.filter((tag) => tag === planTag.device).length, 8);
+  assert.ok(!tags.includes(planTag.mountBind));
 });
 
 test('a relative mount destination is beneath the root', () => {

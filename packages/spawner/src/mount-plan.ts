@@ -71,7 +71,7 @@ function writeCgroupMounts(
   const mounts = planCgroupMounts(paths, host.hierarchies, target);
   const single = mounts.length === 1;
   // A file system mounted in the host's cgroup namespace would show the whole machine's.
-  const sharesHost = input.spec.linux?.namespaces?.some(({ type }) => type === 'cgroup') !== true;
+  const sharesHost = !hasNamespace(input, 'cgroup');
   for (const { type, parameters, tolerated, target: at, own } of mounts) {
     if (sharesHost && own !== undefined) {
       writeBind(plan, own, at, options, tolerated);
@@ -118,5 +118,5 @@ export function writeMounts(plan: PlanWriter, input: ContainerInput, host: HostF
       destination === '/dev' &&
       (type === 'bind' || options?.some((option) => option === 'bind' || option === 'rbind')),
   );
-  if (!ownDev) writeDevices(plan, input.spec.linux ?? {}, host);
+  if (!ownDev) writeDevices(plan, input.spec.linux ?? {}, host, hasUserNamespace(input));
 }

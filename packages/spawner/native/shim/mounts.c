@@ -194,6 +194,7 @@ void run_steps(const struct prepared *prepared, int root) {
       case TAG_MOUNT_FILESYSTEM: mount_filesystem(body, root); break;
       case TAG_MOUNT_BIND: mount_bind(prepared, bind++, body, root); break;
       case TAG_REMOUNT: remount(body, root); break;
+      case TAG_DEVICE: make_device(body, root); break;
       case TAG_LINK: make_link(body, root); break;
       case TAG_SYSCTL: write_sysctl(body, root); break;
       case TAG_HOSTNAME: name_host(body, false); break;

@@ -185,6 +185,9 @@ void enter_root(const struct prepared *prepared, int root);
 // Finds `path` beneath root; makes what is missing, a directory or an empty file at its end. An O_PATH descriptor.
 int open_target(int root, const char *path, bool directory);
 void make_parent(int root, const char *path, int *parent, const char **name);
+// --- devices.c
+void make_device(struct cursor *body, int root);
+
 // --- copy_up.c: fills the empty `into` with what is in `from`; `path` is what the place is called.
 void copy_up(int from, int into, bool with_mode, const char *path);
 
