@@ -410,6 +410,27 @@ export const mountCases: readonly Case[] = [
     },
   },
   {
+    title: 'a shared mount in a user namespace hears the host and does not speak to it',
+    covers: ['mount option rshared'],
+    async judge(t) {
+      inUserNamespace(t.spec);
+      t.spec.mounts.push(bind(hostTree(t, 'shared'), ['rbind', 'rshared']));
+      const { tags } = await look(t, '/data');
+      assert.match(tags, /shared:\d+ master:\d+/);
+    },
+    differs: { crun: differently('crun 1.8 leaves the mount private', /shared/) },
+  },
+  {
+    title: 'a mark for the top mount alone is not on the mounts below',
+    covers: ['mount option rnosuid', 'mount option ro'],
+    async judge(t) {
+      t.spec.mounts.push(bind(hostTree(t), ['rbind', 'ro', 'rnosuid']));
+      assert.ok((await look(t, '/data')).options.includes('ro'));
+      const { options } = await look(t, '/data/inner');
+      assert.ok(options.includes('nosuid') && options.includes('rw'), options.join());
+    },
+  },
+  {
     title: 'idmap with mappings of the mount shows the owner as mapped',
     covers: [
       'mount option idmap',

@@ -88,6 +88,22 @@ export const rootCases: readonly Case[] = [
       assert.equal(await t.shell('cat /../../../../etc/marker; cd /../..; pwd'), 'root of the bundle\n/\n');
     },
   },
+  ...[false, true].map((isMapped): Case => ({
+    title: `with --no-pivot ${isMapped ? 'and a user namespace ' : ''}the root is that of the bundle, for exec too`,
+    covers: ['root.path', 'create: --no-pivot'],
+    async judge(t) {
+      if (isMapped) inUserNamespace(t.spec);
+      t.spec.root = { path: 'rootfs', readonly: true };
+      await t.create(['sleep', '100'], ['--no-pivot']);
+      await t.start();
+      const said = await t.execOutput(
+        'sh',
+        '-c',
+        'cat /../../etc/marker; touch /new 2>&1; cut -d " " -f 5 /proc/self/mountinfo | grep -c "^/$"',
+      );
+      assert.match(said, /^root of the bundle\n.*Read-only file system\n1\n$/);
+    },
+  })),
   {
     title: 'the hostname is set in the container and not on the host',
     covers: ['hostname'],

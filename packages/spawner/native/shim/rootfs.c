@@ -71,10 +71,10 @@ int build_root(const struct prepared *prepared) {
 // would count as a proc or sysfs already in sight, goes first; a user namespace may not take it off and covers it.
 static void cover_root(void) {
   static const char *const telling[] = {"/proc", "/sys"};
-  for (size_t index = 0; index < sizeof telling / sizeof *telling; index++)
-    if (umount2(telling[index], MNT_DETACH) < 0 && errno != EINVAL && errno != ENOENT &&
-        mount("tmpfs", telling[index], "tmpfs", MS_RDONLY, "nr_inodes=1") < 0)
-      fail("cover host root", telling[index]);
+  for (size_t index = 0; index < sizeof telling / sizeof *telling; index++) {
+    if (umount2(telling[index], MNT_DETACH) == 0 || errno == ENOENT) continue;
+    if (mount("tmpfs", telling[index], "tmpfs", MS_RDONLY, "nr_inodes=1") < 0) fail("cover host root", telling[index]);
+  }
   if (mount(".", "/", NULL, MS_MOVE, NULL) < 0) fail("move root", "");
   if (chroot(".") < 0) fail("change root", "");
 }
