@@ -11,10 +11,13 @@ import {
   type ShimMessage,
 } from './shim-protocol.js';
 import type { Spawner } from './spawner.js';
+import { errnoText } from './start-failure.js';
 import type { SupervisedProcess } from './supervised-process.js';
 import { exitStatus } from './wire.js';
 
 const OPERATION = 'AttachProcess';
+/** The shim's word for too many clients. */
+const EUSERS = 87;
 const ATTACH_TIMEOUT_MS = 10_000;
 /** How long the exit is waited for when the shim closed without telling it. */
 const EXIT_WAIT_MS = 5000;
@@ -23,6 +26,7 @@ const MOST_BUFFERED_BYTES = 4 << 20;
 /** One message's worth; the bus refuses above 512 KiB. */
 const LARGEST_OUTPUT_BYTES = 256 << 10;
 
+type AttachAnswer = Extract<ShimMessage, { kind: 'attached' | 'result' }>;
 type Output = Extract<ShimMessage, { kind: 'stdout' | 'stderr' | 'exit' }>;
 
 /** What comes from the shim, waiting to be taken; pauses the socket while too much waits. */
@@ -115,21 +119,38 @@ function findTarget(spawner: Spawner, { containerId, execId }: spawn.AttachOpen)
 async function connectTo(target: Target, open: spawn.AttachOpen): Promise<ShimConnection | undefined> {
   if (target.process.exit !== undefined && open.execId === '') return undefined;
   let connection: ShimConnection | undefined;
+  let answer: AttachAnswer;
   try {
     connection = await ShimConnection.open(target.process.directory.path);
     const flags =
       attachFlag.output | (open.stdin ? attachFlag.stdin : 0) | (target.lossless ? attachFlag.lossless : 0);
     connection.send(encodeAttach(flags, open.rows, open.columns));
-    await connection.next(
-      (message): message is Extract<ShimMessage, { kind: 'attached' }> => message.kind === 'attached',
+    answer = await connection.next(
+      (message): message is AttachAnswer => message.kind === 'attached' || message.kind === 'result',
       ATTACH_TIMEOUT_MS,
     );
-    return connection;
   } catch {
     // The shim has ended between our look and the connection; its record tells the rest.
     connection?.close();
     return undefined;
   }
+  if (answer.kind === 'attached') return connection;
+  connection.close();
+  const object = open.execId === '' ? open.containerId : open.execId;
+  if (answer.errno === EUSERS)
+    throw new GantryError({
+      code: 'resource_exhausted',
+      operation: OPERATION,
+      object,
+      message: `${object} has as many attached clients as its shim serves`,
+      retryable: true,
+    });
+  throw new GantryError({
+    code: 'unavailable',
+    operation: OPERATION,
+    object,
+    message: `cannot attach to ${object}: ${errnoText(answer.errno)}`,
+  });
 }
 
 /** Serves one attached client until the process has exited or the client leaves. */

@@ -5,6 +5,7 @@ import { createSpawnerMetrics, type SpawnerMetrics } from './metrics.js';
 import { loadNative } from './native.js';
 import { createHandlers } from './service.js';
 import { Spawner } from './spawner.js';
+import { errnoText } from './start-failure.js';
 import { exitStatus } from './wire.js';
 
 /** Runs the spawner until its `stop()`; containers and their shims stay. */
@@ -23,6 +24,12 @@ export function startSpawner(
         runDirectory: config.run_dir,
         native: loadNative(),
         logger,
+        onLogLoss: ({ containerId, loss, errno }) => {
+          metrics.logLostRecords.inc(loss.records);
+          metrics.logLostBytes.inc(loss.bytes);
+          const reason = errno === 0 ? undefined : errnoText(errno);
+          logger.warn({ container: containerId, ...loss, reason }, 'output could not be logged');
+        },
         onExit: ({ containerId, execId, attempt, exit }) => {
           const reason = exit.lost ? 'lost' : exit.signal === 0 ? 'exit' : 'signal';
           metrics.exits.inc({ kind: execId === '' ? 'container' : 'exec', reason });

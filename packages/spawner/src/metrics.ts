@@ -6,6 +6,8 @@ export interface SpawnerMetrics {
   readonly startSeconds: Histogram<'kind'>;
   readonly starts: Counter<'kind' | 'result'>;
   readonly exits: Counter<'kind' | 'reason'>;
+  readonly logLostRecords: Counter;
+  readonly logLostBytes: Counter;
 }
 
 export function createSpawnerMetrics(registry: Registry, spawner: () => Spawner): SpawnerMetrics {
@@ -40,6 +42,16 @@ export function createSpawnerMetrics(registry: Registry, spawner: () => Spawner)
       name: 'gantry_spawner_exits_total',
       help: 'Processes that ended, by kind and reason (exit, signal, lost).',
       labelNames: ['kind', 'reason'],
+      registers,
+    }),
+    logLostRecords: new Counter({
+      name: 'gantry_spawner_log_lost_records_total',
+      help: 'Log records that could not be written, a full disk for example; adopted containers bring theirs along.',
+      registers,
+    }),
+    logLostBytes: new Counter({
+      name: 'gantry_spawner_log_lost_bytes_total',
+      help: 'Bytes of container output in the log records that could not be written.',
       registers,
     }),
   };

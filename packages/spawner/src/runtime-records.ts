@@ -106,6 +106,10 @@ export class ProcessDirectory {
       signal: Number(record.signal),
       exitedUnixNanos: BigInt(String(record.exited_unix_nanos ?? '0')),
       oomKillCount: Number(record.oom_kill_count ?? 0),
+      logLoss: {
+        records: Number(record.log_lost_records ?? 0),
+        bytes: Number(record.log_lost_bytes ?? 0),
+      },
       lost: record.lost === true,
     };
   }
@@ -119,6 +123,8 @@ export class ProcessDirectory {
       signal: exit.signal,
       exited_unix_nanos: String(exit.exitedUnixNanos),
       oom_kill_count: exit.oomKillCount,
+      log_lost_records: String(exit.logLoss.records),
+      log_lost_bytes: String(exit.logLoss.bytes),
       lost: true,
     };
     writeAside(join(this.path, 'exit.json'), JSON.stringify(record));

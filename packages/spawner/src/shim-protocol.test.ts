@@ -22,10 +22,31 @@ test('messages come out whole however the bytes were cut', () => {
       { kind: 'unknown' },
       {
         kind: 'exit',
-        exit: { exitCode: 137, signal: 9, exitedUnixNanos: 1_700_000_000_123_456_789n, oomKillCount: 0 },
+        exit: {
+          exitCode: 137,
+          signal: 9,
+          exitedUnixNanos: 1_700_000_000_123_456_789n,
+          oomKillCount: 0,
+          logLoss: { records: 0, bytes: 0 },
+        },
       },
     ]);
   }
+});
+
+test('what could not be logged is told on the way and with the exit', () => {
+  const lost = Buffer.alloc(20);
+  lost.writeBigUInt64LE(3n, 0);
+  lost.writeBigUInt64LE(99n, 8);
+  lost.writeInt32LE(28, 16);
+  const exit = Buffer.alloc(40);
+  exit.writeBigUInt64LE(4n, 24);
+  exit.writeBigUInt64LE(120n, 32);
+  const [told, end] = new FrameReader().push(
+    Buffer.concat([encodeFrame(frameKind.logLost, lost), encodeFrame(frameKind.exit, exit)]),
+  );
+  assert.deepEqual(told, { kind: 'logLost', loss: { records: 3, bytes: 99 }, errno: 28 });
+  assert.deepEqual(end?.kind === 'exit' && end.exit.logLoss, { records: 4, bytes: 120 });
 });
 
 test('stdin is cut into frames that the shim takes', () => {

@@ -18,6 +18,7 @@ export const frameKind = Object.freeze({
   stderr: 36,
   exit: 37,
   result: 38,
+  logLost: 39,
   place: 40,
 });
 
@@ -28,12 +29,21 @@ export const LARGEST_INPUT_BYTES = 4096;
 
 const HEADER_BYTES = 8;
 
+/** What of a process's output could not be logged since it started. */
+export interface LogLoss {
+  readonly records: number;
+  readonly bytes: number;
+}
+
+export const NO_LOG_LOSS: LogLoss = Object.freeze({ records: 0, bytes: 0 });
+
 /** How a process ended. Times are nanoseconds as a bigint, since they do not fit a double. */
 export interface ExitFacts {
   readonly exitCode: number;
   readonly signal: number;
   readonly exitedUnixNanos: bigint;
   readonly oomKillCount: number;
+  readonly logLoss: LogLoss;
 }
 
 export type ShimMessage =
@@ -49,6 +59,7 @@ export type ShimMessage =
   | { readonly kind: 'stdout' | 'stderr'; readonly data: Buffer }
   | { readonly kind: 'exit'; readonly exit: ExitFacts }
   | { readonly kind: 'result'; readonly request: number; readonly errno: number }
+  | { readonly kind: 'logLost'; readonly loss: LogLoss; readonly errno: number }
   /** The stage, waiting to be put into its cgroup. */
   | { readonly kind: 'place'; readonly pid: number }
   | { readonly kind: 'unknown' };
@@ -91,6 +102,15 @@ export function encodeStdin(data: Uint8Array): Buffer {
   return Buffer.concat(frames);
 }
 
+const EXIT_BYTES_BEFORE_LOG_LOSS = 24;
+
+function decodeLogLoss(body: Buffer, at: number): LogLoss {
+  return {
+    records: Number(body.readBigUInt64LE(at)),
+    bytes: Number(body.readBigUInt64LE(at + 8)),
+  };
+}
+
 function decodeMessage(kind: number, body: Buffer): ShimMessage {
   switch (kind) {
     case frameKind.started:
@@ -119,10 +139,17 @@ function decodeMessage(kind: number, body: Buffer): ShimMessage {
           signal: body.readUInt32LE(4),
           exitedUnixNanos: body.readBigInt64LE(8),
           oomKillCount: Number(body.readBigUInt64LE(16)),
+          // A shim of 0.1 does not count it.
+          logLoss:
+            body.length > EXIT_BYTES_BEFORE_LOG_LOSS
+              ? decodeLogLoss(body, EXIT_BYTES_BEFORE_LOG_LOSS)
+              : NO_LOG_LOSS,
         },
       };
     case frameKind.result:
       return { kind: 'result', request: body.readUInt32LE(0), errno: body.readInt32LE(4) };
+    case frameKind.logLost:
+      return { kind: 'logLost', loss: decodeLogLoss(body, 0), errno: body.readInt32LE(16) };
     case frameKind.place:
       return { kind: 'place', pid: body.readUInt32LE(0) };
     default:

@@ -24,7 +24,7 @@ import { pino } from 'pino';
 import { attachProcess } from './attach.js';
 import type { Handle } from './handle.js';
 import { loadNative, type NativeSpawner } from './native.js';
-import { type Container, type ExitNotice, Spawner } from './spawner.js';
+import { type Container, type ExitNotice, type LogLossNotice, Spawner } from './spawner.js';
 
 /** Why root tests cannot run here; false when they can. */
 export const skipUnlessRoot: string | false =
@@ -201,6 +201,7 @@ export class SpawnerFixture {
   readonly directory = mkdtempSync(join(tmpdir(), 'gantry-test-spawner-'));
   readonly runDirectory = join(this.directory, 'run');
   readonly exits: ExitNotice[] = [];
+  readonly logLosses: LogLossNotice[] = [];
   /** Called with the pid of every shim, before it has done anything. */
   onShim: (pid: number) => void = () => {};
   readonly #mountsBefore = readFileSync('/proc/self/mountinfo', 'utf8');
@@ -241,6 +242,7 @@ export class SpawnerFixture {
       native: this.#watchedNative(),
       logger: pino({ level: 'silent' }),
       onExit: (notice) => this.exits.push(notice),
+      onLogLoss: (notice) => this.logLosses.push(notice),
     });
     await this.#spawner.adopt();
   }

@@ -9,6 +9,7 @@ const spawner = new Spawner({
   native: loadNative(),
   logger: pino({ level: 'silent' }),
   onExit: () => {},
+  onLogLoss: () => {},
 });
 await spawner.adopt();
 process.on('message', (bytes: Uint8Array) => {

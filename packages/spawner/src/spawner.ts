@@ -21,6 +21,7 @@ import {
 } from './runtime-records.js';
 import { type CompiledSeccomp, type PlannedSeccomp, SeccompCompiler } from './seccomp.js';
 import { ShimLauncher } from './shim-launcher.js';
+import type { LogLoss } from './shim-protocol.js';
 import { checkProcessShape, checkSpecShape } from './spec-shape.js';
 import { startError } from './start-error.js';
 import { SupervisedProcess } from './supervised-process.js';
@@ -41,11 +42,20 @@ export interface ExitNotice {
   readonly exit: ExitRecord;
 }
 
+/** Output of a container that could not be logged: since the last notice, or since its start when it is the first. */
+export interface LogLossNotice {
+  readonly containerId: string;
+  readonly loss: LogLoss;
+  /** Why; 0 when it was learnt afterwards. */
+  readonly errno: number;
+}
+
 export interface SpawnerOptions {
   readonly runDirectory: string;
   readonly native: NativeSpawner;
   readonly logger: Logger;
   readonly onExit: (notice: ExitNotice) => void;
+  readonly onLogLoss: (notice: LogLossNotice) => void;
 }
 
 const SIGKILL = 9;
@@ -200,7 +210,7 @@ export class Spawner {
     );
     const container: Container = { id, attempt, main, execs: new Map() };
     this.#containers.set(id, container);
-    this.#announceExit(container, '', main);
+    this.#announce(container, '', main);
     const [failed] = await runLateHooks('poststart', main);
     if (failed === undefined) return container;
     // The container is stopped, and known as stopped until it is deleted (runtime-spec, "Lifecycle").
@@ -372,7 +382,7 @@ export class Spawner {
       connection,
     );
     container.execs.set(execId, exec);
-    this.#announceExit(container, execId, exec);
+    this.#announce(container, execId, exec);
     this.#pruneExecs(container);
     return exec;
   }
@@ -418,7 +428,7 @@ export class Spawner {
     }
     const container: Container = { id, attempt: found.attempt.attempt, main: found, execs: new Map() };
     this.#containers.set(id, container);
-    this.#announceExit(container, '', found);
+    this.#announce(container, '', found);
     for (const execId of this.#records.listExecs(id)) {
       const execDirectory = this.#records.exec(id, execId);
       const exec = await this.#adoptProcess(execDirectory);
@@ -427,7 +437,7 @@ export class Spawner {
         continue;
       }
       container.execs.set(execId, exec);
-      this.#announceExit(container, execId, exec);
+      this.#announce(container, execId, exec);
     }
     this.#options.logger.info(
       { container: id, pid: found.start.pid, running: found.exit === undefined },
@@ -468,7 +478,8 @@ export class Spawner {
     return { native: this.#options.native, launcher: this.#launcher, directory, attempt, start, held };
   }
 
-  #announceExit(container: Container, execId: string, process: SupervisedProcess): void {
+  #announce(container: Container, execId: string, process: SupervisedProcess): void {
+    process.onLogLoss((loss, errno) => this.#options.onLogLoss({ containerId: container.id, loss, errno }));
     void process.exited.then((exit) =>
       this.#options.onExit({ containerId: container.id, execId, attempt: container.attempt, exit }),
     );

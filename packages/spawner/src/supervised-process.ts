@@ -5,7 +5,7 @@ import type { NativeSpawner } from './native.js';
 import type { AttemptRecord, ExitRecord, ProcessDirectory, StartRecord } from './runtime-records.js';
 import type { ShimLauncher } from './shim-launcher.js';
 import type { ShimConnection } from './shim-connection.js';
-import { encodeFrame, encodeResize, frameKind } from './shim-protocol.js';
+import { encodeFrame, encodeResize, frameKind, type LogLoss, NO_LOG_LOSS } from './shim-protocol.js';
 
 const SIGKILL = 9;
 const LOST_EXIT_CODE = 137;
@@ -38,6 +38,8 @@ export class SupervisedProcess {
   readonly #launcher: ShimLauncher;
   #exit: ExitRecord | undefined;
   #connection: ShimConnection | undefined;
+  #logLoss: LogLoss = NO_LOG_LOSS;
+  #reportLogLoss: (more: LogLoss, errno: number) => void = () => {};
   #left = false;
   #held: boolean;
   #resolveExited: (exit: ExitRecord) => void = () => {};
@@ -70,6 +72,15 @@ export class SupervisedProcess {
     return this.#exit;
   }
 
+  /**
+   * Calls `report` with what was lost of the log from the start until now, then with every further loss. The errno is 0 when only
+   * the end told of it.
+   */
+  onLogLoss(report: (more: LogLoss, errno: number) => void): void {
+    this.#reportLogLoss = report;
+    if (this.#logLoss.records > 0) report(this.#logLoss, 0);
+  }
+
   /** True for the first client of a process whose output was held for it: none of that output may be lost. */
   takeHold(): boolean {
     const held = this.#held;
@@ -97,13 +108,22 @@ export class SupervisedProcess {
   #end(exit: ExitRecord): void {
     if (this.#exit !== undefined) return;
     this.#exit = Object.freeze(exit);
+    this.#seeLogLoss(exit.logLoss, 0);
     this.#resolveExited(this.#exit);
+  }
+
+  #seeLogLoss({ records, bytes }: LogLoss, errno: number): void {
+    const known = this.#logLoss;
+    if (records <= known.records) return;
+    this.#logLoss = { records, bytes };
+    this.#reportLogLoss({ records: records - known.records, bytes: bytes - known.bytes }, errno);
   }
 
   #follow(connection: ShimConnection): void {
     this.#connection = connection;
     connection.listen((message) => {
       if (message.kind === 'exit') this.#end({ ...message.exit, lost: false });
+      else if (message.kind === 'logLost') this.#seeLogLoss(message.loss, message.errno);
     });
     connection.send(encodeFrame(frameKind.watch));
     void connection.closed.then(() => this.#connectionGone());
@@ -139,6 +159,7 @@ export class SupervisedProcess {
       signal: SIGKILL,
       exitedUnixNanos: BigInt(Date.now()) * 1_000_000n,
       oomKillCount: 0,
+      logLoss: this.#logLoss,
       lost: true,
     };
     if (existsSync(this.directory.path)) this.directory.writeLost(this.attempt.attempt, lost);
