@@ -181,7 +181,7 @@ noreturn void watch_for_caller(const struct prepared *prepared, const struct sta
   int32_t code = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
   uint32_t signal = info.si_code == CLD_EXITED ? 0 : (uint32_t)info.si_status;
   int64_t at = now_unix_nanos();
-  uint64_t oom_kills = count_oom_kills(prepared);
+  uint64_t oom_kills = count_oom_kills(prepared, code == 128 + SIGKILL);
   unsigned char told[24];
   memcpy(told, &code, 4);
   memcpy(told + 4, &signal, 4);

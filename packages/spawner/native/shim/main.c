@@ -75,7 +75,7 @@ static noreturn void be_shim(struct plan *plan, struct prepared *prepared) {
       .attempt = find_record(plan, TAG_ATTEMPT, &record) ? read_u32(&record.body) : 0,
       .prepared = prepared,
   };
-  serving.oom_kills_before = count_oom_kills(prepared);
+  serving.oom_kills_before = count_oom_kills(prepared, false);
   serving.started = launch(prepared);
   write_start_record(serving.attempt, &serving.started);
   release_prepared(prepared);

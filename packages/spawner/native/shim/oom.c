@@ -14,7 +14,8 @@
 #include "kernel.h"
 #include "shim.h"
 
-enum { REMOVAL_MILLISECONDS = 20 };
+// The event of the removal comes from a work queue, a grace period or more after it.
+enum { REMOVAL_MILLISECONDS = 20, LONGEST_REMOVAL_MILLISECONDS = 1000 };
 
 static int counter_fd = -1, event_fd = -1;
 static bool is_v2, gone;
@@ -35,7 +36,7 @@ static uint64_t take_events(void) {
   return read(event_fd, &events, sizeof events) == sizeof events ? events : 0;
 }
 
-uint64_t count_oom_kills(const struct prepared *prepared) {
+uint64_t count_oom_kills(const struct prepared *prepared, bool killed) {
   if (prepared->memory_cgroup < 0) return 0;
   if (counter_fd < 0 && !gone) {
     is_v2 = prepared->memory_cgroup_v2;
@@ -44,7 +45,9 @@ uint64_t count_oom_kills(const struct prepared *prepared) {
   if (!read_counter() && event_fd >= 0) {
     // Gone: as many kills as events that no reading has covered, without the one of the removal, for which we wait.
     struct pollfd poll_event = {event_fd, POLLIN, 0};
-    while (poll(&poll_event, 1, REMOVAL_MILLISECONDS) > 0) unread_events += take_events();
+    // Worth a longer wait only where a kill may be what is hidden behind it.
+    while (poll(&poll_event, 1, killed && unread_events < 2 ? LONGEST_REMOVAL_MILLISECONDS : REMOVAL_MILLISECONDS) > 0)
+      unread_events += take_events();
     if (unread_events > 1) seen += unread_events - 1;
     unread_events = 0;
   }

@@ -77,7 +77,7 @@ static bool reap(struct serving *serving, struct exit_facts *facts) {
   facts->exited_unix_nanos = now_unix_nanos();
   facts->signal = info.si_code == CLD_EXITED ? 0 : (uint32_t)info.si_status;
   facts->code = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
-  uint64_t oom_kills = count_oom_kills(serving->prepared);
+  uint64_t oom_kills = count_oom_kills(serving->prepared, facts->code == 128 + SIGKILL);
   facts->oom_kills = oom_kills > serving->oom_kills_before ? oom_kills - serving->oom_kills_before : 0;
   return true;
 }

@@ -243,7 +243,8 @@ size_t whole_characters(const char *bytes, size_t length);
 
 // --- oom.c
 // Before the launch, and once more after the exit.
-uint64_t count_oom_kills(const struct prepared *prepared);
+// `killed`: the process ended by SIGKILL, or said that one of its own did.
+uint64_t count_oom_kills(const struct prepared *prepared, bool killed);
 // From now on every kill is seen as it happens, so that a cgroup removed before the exit was looked at takes no count along.
 void watch_oom_kills(const struct prepared *prepared);
 // What to poll for that; -1: nothing.
