@@ -24,7 +24,8 @@ import { pino } from 'pino';
 import { attachProcess } from './attach.js';
 import type { Handle } from './handle.js';
 import { loadNative, type NativeSpawner } from './native.js';
-import { type Container, type ExitNotice, type LogLossNotice, Spawner } from './spawner.js';
+import type { ExitNotice, LogLossNotice } from './notices.js';
+import { type Container, Spawner } from './spawner.js';
 
 /** Why root tests cannot run here; false when they can. */
 export const skipUnlessRoot: string | false =

@@ -11,17 +11,16 @@ import { KeyedQueue } from './keyed-queue.js';
 import { lateHooksOf, runLateHooks } from './late-hooks.js';
 import { planNamespaces } from './namespace-plan.js';
 import { isNativeError, type NativeSpawner } from './native.js';
+import type { ExitNotice, LogLossNotice } from './notices.js';
 import { SpecRefusal } from './refusal.js';
 import {
   type AttemptRecord,
-  type ExitRecord,
   type ProcessDirectory,
   RuntimeRecords,
   type StartRecord,
 } from './runtime-records.js';
 import { type CompiledSeccomp, type PlannedSeccomp, SeccompCompiler } from './seccomp.js';
 import { ShimLauncher } from './shim-launcher.js';
-import type { LogLoss } from './shim-protocol.js';
 import { checkProcessShape, checkSpecShape } from './spec-shape.js';
 import { startError } from './start-error.js';
 import { SupervisedProcess } from './supervised-process.js';
@@ -32,22 +31,6 @@ export interface Container {
   readonly attempt: number;
   readonly main: SupervisedProcess;
   readonly execs: Map<string, SupervisedProcess>;
-}
-
-export interface ExitNotice {
-  readonly containerId: string;
-  /** Empty for the container's first process. */
-  readonly execId: string;
-  readonly attempt: number;
-  readonly exit: ExitRecord;
-}
-
-/** Output of a container that could not be logged: since the last notice, or since its start when it is the first. */
-export interface LogLossNotice {
-  readonly containerId: string;
-  readonly loss: LogLoss;
-  /** Why; 0 when it was learnt afterwards. */
-  readonly errno: number;
 }
 
 export interface SpawnerOptions {
