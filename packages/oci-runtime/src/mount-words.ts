@@ -10,13 +10,15 @@ const others = [
   'iversion', 'noiversion', 'mand', 'nomand', 'silent', 'loud', 'acl', 'noacl', 'copy-symlink',
 ]; // prettier-ignore
 
-/** Understood, and not merely passed on to the file system. */
+/** Understood, and not merely passed on to the file system: what is not is left over for a bind mount, too. */
 function isUnderstood(word: string): boolean {
-  try {
-    return parseMountOptions([word], '/').parameters.length === 0;
-  } catch {
-    return false;
-  }
+  return [[word], ['bind', word]].some((words) => {
+    try {
+      return parseMountOptions(words, '/').parameters.length === 0;
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** The words for mount options that the runtime knows, asked of the code that reads them. */
