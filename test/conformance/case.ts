@@ -26,6 +26,12 @@ export interface Case {
 
 export const differently = (why: string, seen: RegExp): Difference => ({ why, seen });
 
+/** Properties that the specification got after the references' versions: refused or ignored by them, each in its way. */
+export const newerThanReferences = {
+  runc: differently('came after runc 1.1', /.*/s),
+  crun: differently('came after crun 1.8', /.*/s),
+};
+
 /** The failure that the runtime is to blame for; what else goes wrong is the case's own fault. */
 async function judgeOnce(one: Case, subject: Subject): Promise<AssertionError | undefined> {
   let failure: AssertionError | undefined;

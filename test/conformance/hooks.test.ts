@@ -1,4 +1,4 @@
 import { proveCases } from './case.js';
-import { hookCases } from './cases/hooks.js';
+import { groups } from './groups.js';
 
-proveCases('hooks', hookCases);
+proveCases('hooks', groups.hooks);

@@ -1,5 +1,4 @@
 import { proveCases } from './case.js';
-import { commandLineCases, lifecycleCases } from './cases/lifecycle.js';
+import { groups } from './groups.js';
 
-proveCases('lifecycle', lifecycleCases);
-proveCases('command line', commandLineCases);
+proveCases('lifecycle', groups.lifecycle);

@@ -1,5 +1,5 @@
 import { proveCases } from './case.js';
-import { mountCases, mountOptionCases } from './cases/mounts.js';
+import { groups } from './groups.js';
 
-proveCases('mounts', mountCases);
-proveCases('mount options', mountOptionCases);
+proveCases('mounts', groups.mounts);
+proveCases('mount-options', groups['mount-options']);

@@ -1,4 +1,6 @@
 import { proveCases } from './case.js';
-import { processCases } from './cases/process.js';
+import { groups } from './groups.js';
 
-proveCases('process', processCases);
+proveCases('process', groups.process);
+proveCases('scheduling', groups.scheduling);
+proveCases('terminal', groups.terminal);

@@ -1,4 +1,4 @@
 import { proveCases } from './case.js';
-import { rootCases } from './cases/root.js';
+import { groups } from './groups.js';
 
-proveCases('root, names, version', rootCases);
+proveCases('root', groups.root);

@@ -21,7 +21,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { eventually } from '@gantry/test-harness';
 import type { Runtime } from './runtimes.js';
-import { baseSpec, type Spec } from './spec.js';
+import { baseSpec, type ProcessSpec, type Spec } from './spec.js';
 
 export interface Answer {
   readonly code: number;
@@ -286,6 +286,11 @@ export class Subject {
     ];
   }
 }
+
+export const processOf = (t: Subject): ProcessSpec => {
+  assert.ok(t.spec.process);
+  return t.spec.process;
+};
 
 export function parseFacts(text: string): Readonly<Record<string, string>> {
   return Object.fromEntries(

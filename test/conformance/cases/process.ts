@@ -1,16 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { eventually } from '@gantry/test-harness';
 import { differently, type Case } from '../case.js';
-import { inUserNamespace, type ProcessSpec } from '../spec.js';
-import { payloadPath, type Subject } from '../subject.js';
-
-const processOf = (t: Subject): ProcessSpec => {
-  assert.ok(t.spec.process);
-  return t.spec.process;
-};
+import { processOf } from '../subject.js';
 
 /** Masks of capability numbers: chown 0, kill 5, setuid 7, net_bind_service 10, sys_admin 21. */
 const mask = (...numbers: number[]): string =>
@@ -18,36 +10,6 @@ const mask = (...numbers: number[]): string =>
     .reduce((sum, number) => sum | (1n << BigInt(number)), 0n)
     .toString(16)
     .padStart(16, '0');
-
-const newerThanReferences = {
-  runc: differently('came after runc 1.1', /.*/s),
-  crun: differently('came after crun 1.8', /.*/s),
-};
-
-/** Somebody who takes the terminal; what it says. */
-export function takeConsole(t: Subject): {
-  socket: string;
-  said: () => string;
-  write: (text: string) => void;
-} {
-  const socket = join(t.directory, 'console.sock');
-  const agent = spawn(payloadPath, ['console-agent', socket], { stdio: ['pipe', 'pipe', 'inherit'] });
-  let text = '';
-  agent.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
-  agent.stdin.on('error', () => undefined);
-  t.afterwards(() => agent.kill('SIGKILL'));
-  return { socket, said: () => text, write: (line) => agent.stdin.write(line) };
-}
-
-async function onConsole(t: Subject, ...words: string[]): Promise<string> {
-  const console = takeConsole(t);
-  await eventually('the agent listens', () => console.said().includes('ready'));
-  await t.create(words, ['--console-socket', console.socket]);
-  await t.start();
-  await t.statusIs('stopped');
-  await eventually('the terminal was read', () => console.said().includes('done'), 5_000);
-  return console.said();
-}
 
 /** Raising a limit above our own takes a capability that not every machine gives us. */
 function ownHardLimit(type: string): number {
@@ -339,104 +301,6 @@ export const processCases: readonly Case[] = [
       ),
   },
   {
-    title: 'the scheduler is SCHED_BATCH with the nice value asked for',
-    covers: ['process.scheduler', 'process.scheduler.policy', 'process.scheduler.nice'],
-    async judge(t) {
-      processOf(t)['scheduler'] = { policy: 'SCHED_BATCH', nice: 5 };
-      const facts = await t.facts();
-      assert.deepEqual([facts['policy'], facts['nice']], ['3', '5']);
-    },
-    differs: newerThanReferences,
-  },
-  {
-    title: 'the scheduler is SCHED_IDLE, and is not kept by children when reset on fork',
-    covers: ['process.scheduler.policy', 'process.scheduler.flags'],
-    async judge(t) {
-      processOf(t)['scheduler'] = { policy: 'SCHED_IDLE', flags: ['SCHED_FLAG_RESET_ON_FORK'] };
-      const facts = await t.facts();
-      assert.deepEqual([facts['policy'], facts['sched_flags']], ['5', '1']);
-    },
-    differs: newerThanReferences,
-  },
-  ...(['SCHED_FIFO', 'SCHED_RR'] as const).map((policy, index): Case => ({
-    title: `the scheduler is ${policy} with the priority asked for`,
-    covers: ['process.scheduler.policy', 'process.scheduler.priority'],
-    async judge(t) {
-      // The real-time budget of a v1 cgroup is its own: without one there is none to take.
-      processOf(t)['scheduler'] = { policy, priority: 7 };
-      t.spec.linux.resources = { cpu: { realtimePeriod: 1_000_000, realtimeRuntime: 1000 } };
-      const { code, stdout, stderr } = await t.run(['payload', 'inspect']);
-      // A parent without a budget leaves none to give: then it must be said.
-      if (code !== 0) assert.match(stderr, /cpu\.rt|sched|realtime/i);
-      else assert.match(stdout, new RegExp(`policy=${index + 1}\n[^]*priority=7\n`));
-    },
-    differs: { crun: newerThanReferences.crun },
-  })),
-  {
-    title: 'the scheduler is SCHED_DEADLINE with runtime, deadline and period',
-    covers: ['process.scheduler.runtime', 'process.scheduler.deadline', 'process.scheduler.period'],
-    async judge(t) {
-      processOf(t)['scheduler'] = {
-        policy: 'SCHED_DEADLINE',
-        runtime: 1_000_000,
-        deadline: 5_000_000,
-        period: 10_000_000,
-      };
-      const { code, stdout, stderr } = await t.run(['payload', 'inspect']);
-      if (code !== 0) assert.match(stderr, /sched/i);
-      else assert.match(stdout, /policy=6\n[^]*runtime=1000000\ndeadline=5000000\nperiod=10000000\n/);
-    },
-    differs: newerThanReferences,
-  },
-  {
-    title: 'a scheduling policy that does not exist is refused',
-    covers: ['process.scheduler.policy'],
-    async judge(t) {
-      processOf(t)['scheduler'] = { policy: 'SCHED_OF_TOMORROW' };
-      await t.refused(/SCHED_OF_TOMORROW|sched/i);
-    },
-    differs: newerThanReferences,
-  },
-  ...(
-    [
-      ['IOPRIO_CLASS_BE', 6, '2:6'],
-      ['IOPRIO_CLASS_RT', 3, '1:3'],
-      ['IOPRIO_CLASS_IDLE', 0, '3:0'],
-    ] as const
-  ).map(([name, priority, expected]): Case => ({
-    title: `the I/O priority is ${name} ${priority}`,
-    covers: ['process.ioPriority', 'process.ioPriority.class', 'process.ioPriority.priority'],
-    async judge(t) {
-      processOf(t)['ioPriority'] = { class: name, priority };
-      assert.equal((await t.facts())['ioprio'], expected);
-    },
-    differs: newerThanReferences,
-  })),
-  {
-    title: 'an exec runs on the CPUs of execCPUAffinity, the init does not',
-    covers: ['process.execCPUAffinity', 'process.execCPUAffinity.initial', 'process.execCPUAffinity.final'],
-    async judge(t) {
-      processOf(t)['execCPUAffinity'] = { initial: '1', final: '0' };
-      const pid = await t.live();
-      const of = (text: string): string | undefined => /^Cpus_allowed_list:\s*(\S+)/m.exec(text)?.[1];
-      assert.equal(of(await t.execOutput('cat', '/proc/self/status')), '0');
-      assert.equal(
-        of(readFileSync(`/proc/${pid}/status`, 'utf8')),
-        of(readFileSync('/proc/self/status', 'utf8')),
-      );
-    },
-    differs: newerThanReferences,
-  },
-  {
-    title: 'the I/O priority is that of every process of the container',
-    covers: ['process.ioPriority'],
-    async judge(t) {
-      processOf(t)['ioPriority'] = { class: 'IOPRIO_CLASS_BE', priority: 5 };
-      assert.match(await t.shell('payload inspect | grep ioprio'), /ioprio=2:5/);
-    },
-    differs: newerThanReferences,
-  },
-  {
     title: 'only standard input, output and error are open',
     covers: ['file descriptors: only the standard ones are kept'],
     judge: async (t) => assert.equal((await t.facts())['open_files'], '0,1,2,'),
@@ -447,79 +311,6 @@ export const processCases: readonly Case[] = [
     async judge(t) {
       const facts = await t.facts();
       assert.deepEqual([facts['pid'], facts['session']], ['1', '1']);
-    },
-  },
-  {
-    title: 'a terminal goes to the console socket and has the size asked for',
-    covers: [
-      'process.terminal',
-      'process.consoleSize',
-      'process.consoleSize.height',
-      'process.consoleSize.width',
-      'create --console-socket',
-    ],
-    async judge(t) {
-      processOf(t).terminal = true;
-      processOf(t).consoleSize = { height: 33, width: 111 };
-      const said = await onConsole(
-        t,
-        'sh',
-        '-c',
-        'test -t 0 && test -t 1 && test -t 2 && payload facts | grep size; echo done',
-      );
-      assert.match(said, /size=33x111\r?\n[^]*done/);
-    },
-  },
-  {
-    title: '/dev/console is the terminal, and it is the controlling one',
-    covers: ['process.terminal', 'default device /dev/console'],
-    async judge(t) {
-      processOf(t).terminal = true;
-      const said = await onConsole(
-        t,
-        'sh',
-        '-c',
-        'echo to-console >/dev/console; echo to-tty >/dev/tty; stat -c %F /dev/console; readlink /proc/self/fd/0; echo done',
-      );
-      assert.match(
-        said,
-        /to-console\r\n[^]*to-tty\r\n[^]*character special file\r\n[^]*(\/dev\/pts\/\d+|\/dev\/console)/,
-      );
-    },
-  },
-  {
-    title: 'consoleSize without a terminal is ignored',
-    covers: ['process.consoleSize'],
-    async judge(t) {
-      processOf(t).consoleSize = { height: 33, width: 111 };
-      assert.equal(await t.inside('echo', 'ran'), 'ran\n');
-    },
-  },
-  {
-    title: 'create with a terminal and without a console socket is refused',
-    covers: ['process.terminal', 'create --console-socket'],
-    async judge(t) {
-      processOf(t).terminal = true;
-      t.writeSpec();
-      const { code, stderr } = await t.ask(['create', '--bundle', t.bundle, t.id]);
-      assert.notEqual(code, 0);
-      assert.match(stderr, /console/i);
-    },
-  },
-  {
-    title: 'a terminal in a user namespace belongs to the user of the container',
-    covers: ['process.terminal'],
-    async judge(t) {
-      inUserNamespace(t.spec);
-      processOf(t).terminal = true;
-      processOf(t).user = { uid: 1000, gid: 1000 };
-      const said = await onConsole(
-        t,
-        'sh',
-        '-c',
-        'stat -L -c owner=%u /proc/self/fd/0; echo >/dev/tty && echo done',
-      );
-      assert.match(said, /owner=1000/);
     },
   },
   {

@@ -1,0 +1,33 @@
+import type { Case } from './case.js';
+import { deviceCases } from './cases/devices.js';
+import { hookCases } from './cases/hooks.js';
+import { kernelCases } from './cases/kernel.js';
+import { commandLineCases, lifecycleCases } from './cases/lifecycle.js';
+import { mountOptionCases } from './cases/mount-options.js';
+import { mountCases } from './cases/mounts.js';
+import { namespaceCases } from './cases/namespaces.js';
+import { pathCases } from './cases/paths.js';
+import { processCases } from './cases/process.js';
+import { rootCases } from './cases/root.js';
+import { schedulingCases } from './cases/scheduling.js';
+import { seccompCases } from './cases/seccomp.js';
+import { terminalCases } from './cases/terminal.js';
+
+/** All cases, by the name of the file in `cases` that has them. */
+export const groups = {
+  devices: deviceCases,
+  hooks: hookCases,
+  kernel: kernelCases,
+  lifecycle: [...lifecycleCases, ...commandLineCases],
+  'mount-options': mountOptionCases,
+  mounts: mountCases,
+  namespaces: namespaceCases,
+  paths: pathCases,
+  process: processCases,
+  root: rootCases,
+  scheduling: schedulingCases,
+  seccomp: seccompCases,
+  terminal: terminalCases,
+} as const satisfies Readonly<Record<string, readonly Case[]>>;
+
+export type GroupName = keyof typeof groups;
