@@ -254,11 +254,8 @@ export class Subject {
 
   /** Ends everything of the case; says what the runtime should have taken away itself. */
   async close(): Promise<string[]> {
-    const ids = existsSync(this.stateDirectory)
-      ? readdirSync(this.stateDirectory, { withFileTypes: true }).filter((entry) => entry.isDirectory())
-      : [];
     // A container that the case let live is the case's business, not a leak.
-    for (const { name } of ids) await this.ask(['delete', '--force', name]).catch(() => undefined);
+    for (const name of this.containers()) await this.ask(['delete', '--force', name]).catch(() => undefined);
     for (const step of this.undo.reverse()) step();
     const left = this.leftovers();
     for (const pid of processesOf(this.id)) {
@@ -274,12 +271,17 @@ export class Subject {
     return left;
   }
 
+  /** What is in the runtime's directory, but what no container can be called. */
+  private containers(): string[] {
+    if (!existsSync(this.stateDirectory)) return [];
+    return readdirSync(this.stateDirectory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && /^[\w+.-]+$/.test(entry.name))
+      .map(({ name }) => name);
+  }
+
   private leftovers(): string[] {
-    const states = existsSync(this.stateDirectory)
-      ? readdirSync(this.stateDirectory, { withFileTypes: true }).filter((entry) => entry.isDirectory())
-      : [];
     return [
-      ...states.map(({ name }) => `state of ${name}`),
+      ...this.containers().map((name) => `state of ${name}`),
       ...mountsBelow(this.directory).map((target) => `mount ${target.slice(this.directory.length)}`),
       ...cgroupDirectories(this.id).map((path) => `cgroup ${path}`),
       ...processesOf(this.id).map((pid) => `process ${pid}`),

@@ -30,9 +30,10 @@ export interface HeldContainer {
   readonly release: () => void;
 }
 
+const isId = (id: string): boolean => /^[\w+\-.]+$/.test(id) && id !== '.' && id !== '..' && id.length <= 255;
+
 export function checkId(id: string): string {
-  if (!/^[\w+\-.]+$/.test(id) || id === '.' || id === '..' || id.length > 255)
-    failure(`invalid container ID format: ${JSON.stringify(id)}`);
+  if (!isId(id)) failure(`invalid container ID format: ${JSON.stringify(id)}`);
   return id;
 }
 
@@ -51,6 +52,8 @@ function sleep(milliseconds: number): void {
  *   state.json   written aside and renamed: readers need no lock
  *   config.json  as it was at create; later changes in the bundle mean nothing
  *   start.sock   where a created container waits
+ *
+ * <root>/~seccomp/ is no container's: compiled filters, for the commands to come.
  */
 export class ContainerStore {
   readonly root: string;
@@ -59,6 +62,10 @@ export class ContainerStore {
   constructor(root: string, native: () => NativeSpawner) {
     this.root = resolve(root);
     this.#native = native;
+  }
+
+  get seccompDirectory(): string {
+    return join(this.root, '~seccomp');
   }
 
   directoryOf(id: string): string {
@@ -83,7 +90,7 @@ export class ContainerStore {
   ids(): readonly string[] {
     const entries = readdirSync(this.root, { withFileTypes: true });
     return entries
-      .filter((entry) => entry.isDirectory())
+      .filter((entry) => entry.isDirectory() && isId(entry.name))
       .map((entry) => entry.name)
       .sort();
   }

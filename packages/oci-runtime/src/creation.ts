@@ -7,6 +7,7 @@ import {
   DirectLauncher,
   planNamespaces,
   readHostFacts,
+  SeccompCache,
   SeccompCompiler,
   type CompiledSeccomp,
   type CallerSupervision,
@@ -17,6 +18,7 @@ import type { Given } from './command-line.js';
 import type { ContainerRecord } from './container-record.js';
 import type { HeldContainer } from './container-store.js';
 import { failure, messageOf } from './failure.js';
+import { countListening, withListening } from './listening.js';
 import { writePidFile } from './pid-file.js';
 import { destroy, discard } from './removal.js';
 import type { Runtime } from './runtime.js';
@@ -57,8 +59,7 @@ export function readConsoleSocket(given: Given, terminal: boolean, leaves: boole
 /** Those that --preserve-fds asks for and, before them, those of socket activation. */
 export function countPreserved(given: Given): number {
   const asked = given.count('preserve-fds');
-  const listening = Number(process.env.LISTEN_FDS ?? 0);
-  const count = asked + (Number.isInteger(listening) && listening > 0 ? listening : 0);
+  const count = asked + countListening(process.env, process.pid);
   for (let descriptor = 3; descriptor < 3 + count; descriptor++)
     if (!existsSync(`/proc/self/fd/${descriptor}`))
       failure(`--preserve-fds ${asked}: descriptor ${descriptor} is not open`);
@@ -146,6 +147,7 @@ async function makeInside(
     ...(spec.mounts === undefined
       ? {}
       : { mounts: spec.mounts.map((mount) => atBundle(mount, bundle.path)) }),
+    ...(spec.process === undefined ? {} : { process: withListening(spec.process, process.env, process.pid) }),
   };
   const namespaces = planNamespaces(rooted, { user: false, network: false });
   const annotations = spec.annotations ?? {};
@@ -194,6 +196,7 @@ async function makeInside(
       },
       supervision,
       seccomp: compileSeccomp(runtime, spec),
+      warn: (sentence) => runtime.log.warn(sentence),
     },
     readHostFacts(),
   );
@@ -221,7 +224,9 @@ async function makeInside(
 
 export function compileSeccomp(runtime: Runtime, spec: RuntimeSpec): CompiledSeccomp | undefined {
   const seccomp = spec.linux?.seccomp;
-  return seccomp === undefined ? undefined : new SeccompCompiler(runtime.native).compile(seccomp);
+  if (seccomp === undefined) return undefined;
+  const { native, store } = runtime;
+  return new SeccompCompiler(native, new SeccompCache(store.seccompDirectory, native)).compile(seccomp);
 }
 
 function realRoot(path: string): string {

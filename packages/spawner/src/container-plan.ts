@@ -47,7 +47,6 @@ function refuseUnsupported(spec: RuntimeSpec, host: HostFacts): void {
     refuse(
       `linux.mountLabel is ${JSON.stringify(spec.linux?.mountLabel)}, but the kernel runs without SELinux`,
     );
-  if (spec.linux?.seccomp?.listenerPath) refuse('linux.seccomp.listenerPath is not supported');
 }
 
 /** Compiles a start into the flat plan that the shim and init carry out. Pure; throws SpecRefusal. */
@@ -55,6 +54,7 @@ export function compileContainer(input: ContainerInput, host: HostFacts): Buffer
   const { spec } = input;
   const linux = spec.linux ?? {};
   refuseUnsupported(spec, host);
+  if (input.seccomp?.listener !== undefined) refuse('linux.seccomp.listenerPath is not supported');
   const process = spec.process ?? refuse('process is missing');
   const namespaces = planNamespaces(spec, {
     user: input.userNamespace !== undefined,

@@ -32,8 +32,18 @@ interface OptionRule {
 
 /** Options of a file system of its own: what must and must not be in mountinfo. */
 const optionRules: readonly OptionRule[] = [
-  { option: 'async', with: ['sync'], hasNot: ['sync'], differs: { crun: keptByCrun } },
-  { option: 'atime', with: ['noatime'], hasNot: ['noatime'], differs: { crun: keptByCrun } },
+  {
+    option: 'async',
+    with: ['sync'],
+    hasNot: ['sync'],
+    differs: { crun: keptByCrun },
+  },
+  {
+    option: 'atime',
+    with: ['noatime'],
+    hasNot: ['noatime'],
+    differs: { crun: keptByCrun },
+  },
   {
     option: 'defaults',
     has: ['rw', 'relatime'],
@@ -56,7 +66,12 @@ const optionRules: readonly OptionRule[] = [
   { option: 'nolazytime', with: ['lazytime'], hasNot: ['lazytime'] },
   { option: 'nomand', has: [] },
   { option: 'norelatime', has: [] },
-  { option: 'nostrictatime', with: ['strictatime'], has: ['relatime'], differs: { crun: keptByCrun } },
+  {
+    option: 'nostrictatime',
+    with: ['strictatime'],
+    has: ['relatime'],
+    differs: { crun: keptByCrun },
+  },
   { option: 'nosuid', has: ['nosuid'] },
   { option: 'nosymfollow', has: ['nosymfollow'], differs: { crun: unknownToCrun } },
   { option: 'relatime', has: ['relatime'] },

@@ -50,7 +50,11 @@ export const pathCases: readonly Case[] = [
       assert.match((root?.split(' - ')[0] ?? '').split(' ').slice(6).join(' '), tags);
     },
     ...(value === 'shared'
-      ? { differs: { runc: differently('runc 1.1 leaves the root private', /shared/) } }
+      ? {
+          differs: {
+            runc: differently('runc 1.1 leaves the root private', /shared/),
+          },
+        }
       : {}),
     ...(value === 'unbindable'
       ? {

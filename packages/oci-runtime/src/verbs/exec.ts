@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { cgroupHandles, execCgroup, subCgroup, type RuntimeCgroup } from '@gantry/cgroup-supervisor/runtime';
 import { parseLossless, type RuntimeProcess, type RuntimeSpec } from '@gantry/oci';
-import { checkProcessShape, compileExec, DirectLauncher } from '@gantry/spawner/runtime';
+import { checkProcessShape, compileExec, DirectLauncher, readHostFacts } from '@gantry/spawner/runtime';
 import { parseSpec } from '../bundle.js';
 import type { Given } from '../command-line.js';
 import type { ContainerRecord } from '../container-record.js';
@@ -10,6 +10,7 @@ import { compileSeccomp, countPreserved, readConsoleSocket } from '../creation.j
 import { execProcess } from '../exec-process.js';
 import { failure, messageOf } from '../failure.js';
 import { forwardSignals } from '../forwarding.js';
+import { withListening } from '../listening.js';
 import { writePidFile } from '../pid-file.js';
 import type { Call } from '../program.js';
 import { startWords } from '../start-words.js';
@@ -25,7 +26,7 @@ export async function exec({ runtime, given, words: [id = '', ...command] }: Cal
   if (status === 'paused' && !given.flag('ignore-paused'))
     failure('cannot exec in a paused container (use --ignore-paused to override)');
   const spec = parseSpec(store.readConfig(id), 'config.json');
-  const wanted = readProcess(spec, given, command);
+  const wanted = withListening(readProcess(spec, given, command), process.env, process.pid);
   const detach = given.flag('detach');
   const preservedDescriptors = countPreserved(given);
   const cgroup = placeFor(record, given.texts('cgroup'));
@@ -51,6 +52,9 @@ export async function exec({ runtime, given, words: [id = '', ...command] }: Cal
     cgroups: cgroup === undefined ? [] : cgroupHandles(cgroup),
     seccomp: compileSeccomp(runtime, spec),
     noNewPrivileges: wanted.noNewPrivileges === true,
+    domain: spec.linux,
+    host: readHostFacts(),
+    warn: (sentence) => runtime.log.warn(sentence),
   });
   const result = await new DirectLauncher(native).launch({
     plan,

@@ -68,7 +68,8 @@ static void drop_bounding(uint64_t keep) {
     if (!(keep >> number & 1) && prctl(PR_CAPBSET_DROP, number) < 0) fail("drop bounding capability", "");
 }
 
-static void set_ids(const struct plan *plan) {
+static void set_ids(const struct prepared *prepared) {
+  const struct plan *plan = prepared->plan;
   struct record record;
   if (!find_record(plan, TAG_USER, &record)) return;
   uid_t uid = read_u32(&record.body);
@@ -81,7 +82,10 @@ static void set_ids(const struct plan *plan) {
   for (uint32_t index = 0; index < count; index++) groups[index] = read_u32(&record.body);
   if (record.body.bad) fail_with(EBADMSG, "read plan", "user");
   umask(mask);
-  if (setgroups(count, groups) < 0) fail("set groups", "");
+  // A user namespace whose maps were made without privilege has given up setgroups(2): without groups asked for there is nothing to
+  // set, those of the host went when it was entered.
+  bool given_up = count == 0 && prepared->user_namespace >= 0;
+  if (setgroups(count, groups) < 0 && !(given_up && errno == EPERM)) fail("set groups", "");
   if (setresgid(gid, gid, gid) < 0) fail("set group", "");
   if (setresuid(uid, uid, uid) < 0) fail("set user", "");
 }
@@ -220,7 +224,7 @@ noreturn void become_process(const struct prepared *prepared, const struct proce
   // What needs rights that are given up next, or its own system calls.
   apply_inner_scheduling(plan);
   apply_labels(plan);
-  set_ids(plan);
+  set_ids(prepared);
   // Root without CAP_DAC_OVERRIDE, or of a network file system that squashes it, may be the one who is refused.
   if (!in_directory) enter_working_directory(plan, true);
   // Without no_new_privs only CAP_SYS_ADMIN may load a filter, so it is loaded before that goes; otherwise last, so that it

@@ -143,6 +143,8 @@ void enter_given_namespaces(const struct prepared *prepared) {
       later[index] = true;
     }
     if (prepared->user_namespace < 0) return;
+    // In there it may be forbidden: the groups of the host's root go while it is not. Who is not root keeps those it has.
+    if (setgroups(0, NULL) < 0 && errno != EPERM) fail("join user namespace", "");
     // It owns every namespace made from here on.
     if (setns(prepared->user_namespace, CLONE_NEWUSER) < 0) fail("join user namespace", "");
     for (int index = 0; index < prepared->joined_count; index++)
