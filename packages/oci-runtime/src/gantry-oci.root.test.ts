@@ -146,6 +146,23 @@ test(
   },
 );
 
+test('of several creates or starts at once one wins, and several deletes all succeed', options, async () => {
+  const { id, path } = bundleOf(['sleep', '60']);
+  const atOnce = (...words: string[]): Promise<(number | null)[]> =>
+    Promise.all(
+      [1, 2, 3].map(() => {
+        const child = spawn(program, ['--root', join(directory, 'root'), ...words], { stdio: 'ignore' });
+        return new Promise<number | null>((resolve) => child.once('exit', resolve));
+      }),
+    );
+  assert.deepEqual((await atOnce('create', '--bundle', path, id)).sort(), [0, 1, 1]);
+  assert.equal(statusOf(id), 'created');
+  assert.deepEqual((await atOnce('start', id)).sort(), [0, 1, 1]);
+  assert.equal(statusOf(id), 'running');
+  assert.deepEqual(await atOnce('delete', '--force', id), [0, 0, 0]);
+  assert.notEqual(gantryOci('state', id).status, 0);
+});
+
 const wrongUses: readonly (readonly [string, readonly string[], RegExp])[] = [
   ['an unknown verb', ['fly'], /fly/],
   ['an unknown option', ['state', '--sideways', 'x'], /sideways/],
