@@ -59,15 +59,10 @@ export class EscapeFixture {
     const namespaces = (spec.linux?.namespaces ?? []).filter(
       ({ type }) => attacker === 'almighty' || (type !== 'user' && type !== 'network'),
     );
-    const mounts = (spec.mounts ?? []).filter(
-      // Made anew only in a network namespace of one's own.
-      ({ type }) => attacker === 'almighty' || type !== 'sysfs',
-    );
     return {
       ...spec,
       process: { ...processBy(attacker, args), ...more.process },
       root: { path: this.#root },
-      mounts,
       linux: { ...spec.linux, namespaces },
     };
   }

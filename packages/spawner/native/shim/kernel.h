@@ -50,6 +50,7 @@ enum { FS_SET_FLAG = 0, FS_SET_STRING = 1, FS_CREATE = 6, FS_RECONFIGURE = 7 };
 #define IN_ROOT 0x10ULL
 #define NO_CROSSING 0x01ULL
 #define NO_MAGICLINKS 0x02ULL
+#define NO_SYMLINKS 0x04ULL
 #define BENEATH 0x08ULL
 
 struct mount_attributes {

@@ -10,12 +10,19 @@
 #include "kernel.h"
 #include "shim.h"
 
-enum { PROC_MAGIC = 0x9fa0 };
+enum { PROC_MAGIC = 0x9fa0, PROC_ROOT_INODE = 1 };
 
 static void attach_target(int mount, int root, const char *path, bool directory, const char *stage) {
   int target = open_target(root, path, directory);
   if (sys_attach(mount, target) < 0) fail(stage, path);
   close(target);
+}
+
+static void refuse_link(int root, const char *path, const char *stage) {
+  struct open_how_arguments how = {.flags = O_PATH | O_CLOEXEC, .resolve = IN_ROOT | NO_SYMLINKS};
+  int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+  if (fd >= 0) close(fd);
+  else if (errno == ELOOP) fail(stage, path);
 }
 
 static bool set_parameters(int fs, struct cursor *body, bool good) {
@@ -56,6 +63,9 @@ static void mount_filesystem(struct cursor *body, int root) {
   char stage[40];
   snprintf(stage, sizeof stage, "mount %s", type);
   if (mount < 0) fail(stage, target);
+  // Behind a link somebody could exchange it afterwards, and what is masked, made read-only and written beneath its path would be
+  // something else (CVE-2019-19921).
+  if (strcmp(type, "proc") == 0 || strcmp(type, "sysfs") == 0) refuse_link(root, target, stage);
   int place = open_target(root, target, true);
   if (flags & MOUNT_COPY_UP) copy_up(place, mount, (flags & MOUNT_OWN_MODE) == 0, target);
   if ((later.attr_set | later.propagation) != 0 && sys_mount_setattr(mount, "", AT_EMPTY_PATH, &later) < 0)
@@ -102,17 +112,31 @@ static void make_link(struct cursor *body, int root) {
   close(parent);
 }
 
+// The root of a procfs at the root's own /proc, -1 with errno when anything else is there.
+static int open_proc(int root) {
+  struct open_how_arguments how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = BENEATH | NO_SYMLINKS};
+  int proc = (int)syscall(SYS_openat2, root, "proc", &how, sizeof how);
+  if (proc < 0) return -1;
+  struct statfs facts;
+  struct stat status;
+  if (fstatfs(proc, &facts) == 0 && fstat(proc, &status) == 0 && facts.f_type == PROC_MAGIC && status.st_ino == PROC_ROOT_INODE)
+    return proc;
+  close(proc);
+  return errno = EXDEV, -1;
+}
+
 // Through the container's own /proc, before it becomes partly read-only; the kernel checks that the key is the namespaces' own.
+// A mount or a link on the way may lead to another file, another one of procfs among them (CVE-2025-52881): none is followed.
 static void write_sysctl(struct cursor *body, int root) {
   const char *key = read_string(body), *value = read_string(body);
   char path[512];
-  snprintf(path, sizeof path, "proc/sys/%s", key);
-  int fd = sys_open_in_root(root, path, O_WRONLY);
-  // An image or a mount may have put another file there (CVE-2025-52881).
-  struct statfs facts;
-  if (fd >= 0 && (fstatfs(fd, &facts) < 0 || facts.f_type != PROC_MAGIC)) fail_with(EXDEV, "set sysctl", key);
+  snprintf(path, sizeof path, "sys/%s", key);
+  struct open_how_arguments how = {.flags = O_WRONLY | O_CLOEXEC, .resolve = BENEATH | NO_CROSSING | NO_SYMLINKS};
+  int proc = open_proc(root);
+  int fd = proc < 0 ? -1 : (int)syscall(SYS_openat2, proc, path, &how, sizeof how);
   if (fd < 0 || write(fd, value, strlen(value)) < 0) fail("set sysctl", key);
   close(fd);
+  close(proc);
 }
 
 // The host's, opened while its tree is still in sight, and verified: what covers a masked file must be the real null device
