@@ -51,7 +51,7 @@ const UNCOVER = [
   'mount -o remount,rw /proc/sys && echo remounted',
   'mount -o remount,bind,rw /proc/sys && echo remounted-bind',
   'mount --move /proc/interrupts /tmp/p && echo moved',
-  'test -s /proc/interrupts && echo seen',
+  'read line </proc/interrupts && echo seen',
   'value=$(cat /proc/sys/kernel/shmmni); echo $value >/proc/sys/kernel/shmmni && echo written',
   'echo over',
 ].join('\n');
@@ -97,7 +97,7 @@ test(
     ]; // prettier-ignore
     const script = [
       'mount -o remount,rw /sys; mount -o remount,bind,rw /sys',
-      'test -s /proc/interrupts && echo seen',
+      'read line </proc/interrupts && echo seen',
       `for path in ${switches.join(' ')}; do test -e $path && (: >>$path) && echo open $path; done`,
       'echo over',
     ].join('\n');
