@@ -59,8 +59,15 @@ export class EscapeFixture {
     const namespaces = (spec.linux?.namespaces ?? []).filter(
       ({ type }) => attacker === 'almighty' || (type !== 'user' && type !== 'network'),
     );
+    const mounts = (spec.mounts ?? []).map((mount) =>
+      attacker === 'almighty' || mount.options === undefined
+        ? mount
+        : // Nothing is mapped without a user namespace.
+          { ...mount, options: mount.options.filter((option) => option !== 'idmap') },
+    );
     return {
       ...spec,
+      mounts,
       process: { ...processBy(attacker, args), ...more.process },
       root: { path: this.#root },
       linux: { ...spec.linux, namespaces },

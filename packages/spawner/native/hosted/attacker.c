@@ -82,11 +82,11 @@ static const char *error_name(void) {
 }
 
 static void overwrite(double seconds) {
-  for_each_process(seconds, take_hold);
+  for (double end = now() + seconds; held < 0 && now() < end;) for_each_process(0.01, take_hold);
   char path[64];
   snprintf(path, sizeof path, "/proc/self/fd/%d", held);
   int writable = -1;
-  for (double end = now() + seconds; held >= 0 && writable < 0 && now() < end; usleep(1000)) {
+  for (double end = now() + 1; held >= 0 && writable < 0 && now() < end; usleep(1000)) {
     fchmod(held, 0777);
     writable = open(path, O_WRONLY);
   }
