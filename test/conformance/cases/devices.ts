@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { differently, notDone, type Case } from '../case.js';
+import { differently, type Case } from '../case.js';
 import { inUserNamespace } from '../spec.js';
 
 export const deviceCases: readonly Case[] = [
@@ -72,7 +72,6 @@ export const deviceCases: readonly Case[] = [
         '/dev/fuse character special file a:e5 640 3:4\n/somewhere/else block special file 7:0 600 0:0\n/dev/queue fifo 0:0 622 0:0\n',
       );
     },
-    differs: { 'gantry-oci': notDone(/type .*, which is not supported/) },
   },
   {
     title: 'a device in a user namespace is there',
@@ -94,7 +93,6 @@ export const deviceCases: readonly Case[] = [
       await t.refused(/taken/);
     },
     differs: {
-      'gantry-oci': notDone(/accepted/),
       runc: differently('runc 1.1 leaves the file', /accepted/),
       crun: differently('crun leaves the file', /accepted/),
     },
