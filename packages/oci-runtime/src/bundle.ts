@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { parseLossless, type RuntimeSpec } from '@gantry/oci';
+import { parseLossless, type RuntimeHook, type RuntimeHooks, type RuntimeSpec } from '@gantry/oci';
 import { checkHooks, checkSpecShape } from '@gantry/spawner/runtime';
 import { errorCode, failure, messageOf } from './failure.js';
 
@@ -51,7 +51,7 @@ export function parseSpec(text: string, file: string): RuntimeSpec {
   const checked = spec as RuntimeSpec;
   checkHooks(checked.hooks);
   if (checked.linux === undefined && 'windows' in spec) failure(`${file} is for another system`);
-  return checked;
+  return withHookEnvironments(checked, process.env);
 }
 
 /** Semantic versioning: any 1.x is read, with what it has that 1.3 knows. */
@@ -60,4 +60,14 @@ function checkVersion(version: unknown, file: string): void {
   const major = /^(\d+)\.\d+\.\d+(?:[-+][\w.+-]+)?$/.exec(version)?.[1];
   if (major === undefined) failure(`${file}: ociVersion ${JSON.stringify(version)} is not a version`);
   if (major !== '1') failure(`${file}: ociVersion ${version} is not supported: 1.x is`);
+}
+
+/** A hook without an environment of its own has ours, as in every other runtime: lookups of its helpers need PATH. Pure. */
+export function withHookEnvironments(spec: RuntimeSpec, environment: NodeJS.ProcessEnv): RuntimeSpec {
+  if (spec.hooks === undefined) return spec;
+  const inherited = Object.entries(environment).map(([name, value = '']) => `${name}=${value}`);
+  const hooks = Object.entries(spec.hooks as Readonly<Record<string, readonly RuntimeHook[]>>).map(
+    ([kind, list]) => [kind, list.map((hook) => ({ ...hook, env: hook.env ?? inherited }))],
+  );
+  return { ...spec, hooks: Object.fromEntries(hooks) as RuntimeHooks };
 }

@@ -30,9 +30,14 @@ export interface HeldContainer {
   readonly release: () => void;
 }
 
-const isId = (id: string): boolean => /^[\w+\-.]+$/.test(id) && id !== '.' && id !== '..' && id.length <= 255;
+const isId = (id: string): boolean => /^[\w+-][\w+\-.]*$/.test(id) && id.length <= 255;
 
 export function checkId(id: string): string {
+  const foreign = /[^\w+\-.]/u.exec(id)?.[0];
+  if (foreign !== undefined)
+    failure(
+      `invalid container ID format: invalid character ${JSON.stringify(foreign)} in container ID ${JSON.stringify(id)}`,
+    );
   if (!isId(id)) failure(`invalid container ID format: ${JSON.stringify(id)}`);
   return id;
 }

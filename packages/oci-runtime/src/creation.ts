@@ -141,16 +141,16 @@ async function makeInside(
   const { store } = runtime;
   const id = held.directory.slice(held.directory.lastIndexOf('/') + 1);
   const rootfs = realRoot(bundle.rootfs);
+  const annotations = spec.annotations ?? {};
   const rooted: RuntimeSpec = {
     ...spec,
     root: { ...spec.root, path: rootfs },
     ...(spec.mounts === undefined
       ? {}
       : { mounts: spec.mounts.map((mount) => atBundle(mount, bundle.path)) }),
-    ...(spec.process === undefined ? {} : { process: withListening(spec.process, process.env, process.pid) }),
+    ...(spec.process === undefined ? {} : { process: withListening(withOurGroups(spec.process, annotations), process.env, process.pid) }),
   };
   const namespaces = planNamespaces(rooted, { user: false, network: false });
-  const annotations = spec.annotations ?? {};
   const creating: ContainerRecord = {
     version: 1,
     id,
@@ -227,6 +227,14 @@ export function compileSeccomp(runtime: Runtime, spec: RuntimeSpec): CompiledSec
   if (seccomp === undefined) return undefined;
   const { native, store } = runtime;
   return new SeccompCompiler(native, new SeccompCache(store.seccompDirectory, native)).compile(seccomp);
+}
+
+/** podman's `--group-add keep-groups`: the process has our supplementary groups besides its own. */
+function withOurGroups(own: RuntimeProcess, annotations: Readonly<Record<string, string>>): RuntimeProcess {
+  if (annotations['run.oci.keep_original_groups'] !== '1') return own;
+  const ours = process.getgroups?.() ?? [];
+  const additionalGids = [...new Set([...(own.user.additionalGids ?? []), ...ours])];
+  return { ...own, user: { ...own.user, additionalGids } };
 }
 
 function realRoot(path: string): string {

@@ -82,9 +82,19 @@ export function openLog(
     failure(`--log ${where} is not supported: give the path of a file`);
   const path = where?.replace(/^file:/, '');
   const isStandardError = path === undefined || path === '/dev/stderr';
+  if (path !== undefined && !isStandardError) openable(path);
   return new RuntimeLog(
     isStandardError ? undefined : path,
     format ?? 'text',
     debug ? 'debug' : (level ?? 'warning'),
   );
+}
+
+/** Said at once, and not by the failure that is to be written there. */
+function openable(path: string): void {
+  try {
+    appendFileSync(path, '', { mode: 0o644 });
+  } catch (error) {
+    failure(`cannot open log file ${path}: ${messageOf(error)}`);
+  }
 }

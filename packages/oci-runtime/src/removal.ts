@@ -1,6 +1,7 @@
 import { deleteCgroup, signalCgroup } from '@gantry/cgroup-supervisor/runtime';
 import type { RuntimeSpec } from '@gantry/oci';
 import { hookFailureText, runHooks } from '@gantry/spawner/runtime';
+import { withHookEnvironments } from './bundle.js';
 import type { ContainerRecord } from './container-record.js';
 import { isAlive } from './container-status.js';
 import type { HeldContainer } from './container-store.js';
@@ -59,7 +60,7 @@ export async function discard(runtime: Runtime, held: HeldContainer): Promise<vo
 /** The configuration as it was at create; undefined when a killed create did not get so far. */
 function readSpec(runtime: Runtime, id: string): RuntimeSpec | undefined {
   try {
-    return JSON.parse(runtime.store.readConfig(id)) as RuntimeSpec;
+    return withHookEnvironments(JSON.parse(runtime.store.readConfig(id)) as RuntimeSpec, process.env);
   } catch {
     return undefined;
   }

@@ -13,6 +13,8 @@ export function startWords(failed: StartFailure, spec: Pick<RuntimeSpec, 'hooks'
   if (stage === 'execute') return `unable to start container process: ${executeWords(path, errno)}`;
   const hook = /^run (\w+) hook$/.exec(stage)?.[1];
   if (hook !== undefined) return hookWords(hook, path, spec);
+  if (stage === 'enter working directory')
+    return `chdir to cwd (${JSON.stringify(path)}) set in config.json failed: ${errnoText(errno)}`;
   return `cannot ${stage}${path === '' ? '' : ` ${path}`}: ${errnoText(errno)}`;
 }
 

@@ -54,6 +54,9 @@ export function writeHooks(plan: PlanWriter, hooks: RuntimeHooks | undefined, st
   const tail = JSON.stringify({ bundle, ...(annotations === undefined ? {} : { annotations }) });
   // The launcher puts status and pid between: {"ociVersion":…,"id":…,"status":"│creating│","pid":│7│,"bundle":…}
   plan.add(planTag.state, (record) =>
-    record.string(`${head.slice(0, -1)},"status":"`).string(`,${tail.slice(1)}`),
+    record
+      .string(`${head.slice(0, -1)},"status":"`)
+      .string(`,${tail.slice(1)}`)
+      .string(withoutNul(bundle, 'bundle')),
   );
 }

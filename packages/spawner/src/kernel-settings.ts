@@ -45,6 +45,8 @@ export function writeKernelSettings(
     const path = ownSysctlPath(key, kinds);
     // The file belongs to the host's root even in another's uts namespace; the system call asks the namespace's owner.
     if (path === 'kernel/domainname') {
+      if (domainname !== undefined && domainname !== '' && domainname !== value)
+        refuse(`linux.sysctl ${key} contradicts domainname`);
       domainname = value;
       continue;
     }

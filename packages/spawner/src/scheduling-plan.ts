@@ -78,6 +78,22 @@ function nanoseconds(value: WideInteger | undefined, what: string): bigint {
   return BigInt(value);
 }
 
+const LEAST_RUNTIME = 1024n;
+const MOST_RUNTIME = (1n << 63n) - 1n;
+
+/** What the kernel answers with a bare EINVAL (sched(7)). The words are those that the field's other runtimes have for it. */
+function checkDeadline(scheduler: RuntimeScheduler, runtime: bigint, deadline: bigint, period: bigint): void {
+  const at = 'process.scheduler cannot be set: sched_setattr: `SCHED_DEADLINE`';
+  if (scheduler.runtime === undefined) refuse(`${at} requires \`runtime\``);
+  if (scheduler.deadline === undefined) refuse(`${at} requires \`deadline\``);
+  if (runtime === 0n) refuse(`${at} runtime must be greater than 0`);
+  if (runtime < LEAST_RUNTIME || runtime > MOST_RUNTIME)
+    refuse(`${at} runtime ${runtime} must be between ${LEAST_RUNTIME} and ${MOST_RUNTIME}`);
+  if (runtime > deadline) refuse(`${at} runtime ${runtime} must be <= deadline ${deadline}`);
+  if (period !== 0n && deadline > period)
+    refuse(`${at} deadline ${deadline} must be <= period ${period}`);
+}
+
 function writeScheduler(plan: PlanWriter, scheduler: RuntimeScheduler): void {
   const at = 'process.scheduler';
   const { policy } = scheduler;
@@ -92,6 +108,7 @@ function writeScheduler(plan: PlanWriter, scheduler: RuntimeScheduler): void {
   const runtime = nanoseconds(scheduler.runtime, `${at}.runtime`);
   const deadline = nanoseconds(scheduler.deadline, `${at}.deadline`);
   const period = nanoseconds(scheduler.period, `${at}.period`);
+  if (policy === 'SCHED_DEADLINE') checkDeadline(scheduler, runtime, deadline, period);
   if (policy !== 'SCHED_DEADLINE' && (runtime | deadline | period) !== 0n)
     refuse(`${at} has runtime, deadline or period, which are for SCHED_DEADLINE, not for ${policy}`);
   plan.add(planTag.scheduler, (record) =>
@@ -132,7 +149,7 @@ export function writeScheduling(
   if (scheduler !== undefined) writeScheduler(plan, scheduler);
   if (ioPriority !== undefined) {
     const io = named(IO_CLASSES, ioPriority.class, 'process.ioPriority.class');
-    const priority = wholeNumber(ioPriority.priority, 0, 7, 'process.ioPriority.priority');
+    const priority = wholeNumber(ioPriority.priority ?? 0, 0, 7, 'process.ioPriority.priority');
     plan.add(planTag.ioPriority, (record) =>
       record.string(ioPriority.class).u32((io << IO_CLASS_SHIFT) | priority),
     );

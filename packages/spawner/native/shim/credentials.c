@@ -193,6 +193,7 @@ noreturn void become_process(const struct prepared *prepared, const struct proce
   struct record record;
   char **arguments = read_list(plan, TAG_ARGUMENTS), **environment = read_list(plan, TAG_ENVIRONMENT);
   if (arguments[0] == NULL) fail_with(EINVAL, "read plan", "no arguments");
+  if (find_record(plan, TAG_USER, &record)) environment = with_home(environment, read_u32(&record.body));
   struct capability_sets sets = {0};
   if (find_record(plan, TAG_CAPABILITIES, &record)) {
     sets = (struct capability_sets){.bounding = read_u64(&record.body),

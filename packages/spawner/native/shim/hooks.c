@@ -34,6 +34,17 @@ static int state_file(const struct plan *plan, const char *status, pid_t pid) {
   return fd;
 }
 
+// Hooks look for the root file system from the bundle; inside the container there is none.
+static void enter_bundle(const struct plan *plan) {
+  struct record record;
+  if (!find_record(plan, TAG_STATE, &record)) return;
+  read_string(&record.body);
+  read_string(&record.body);
+  const char *bundle = read_string(&record.body);
+  // Who may not enter it, as root of a user namespace, stays where he is.
+  if (!record.body.bad && *bundle != 0 && chdir(bundle) < 0) return;
+}
+
 static noreturn void become_hook(int state, const char *path, char **arguments, char **environment) {
   for (int number = 1; number < 65; number++)
     if (number != SIGKILL && number != SIGSTOP) signal(number, SIG_DFL);
@@ -68,7 +79,7 @@ static int wait_for_hook(pid_t hook, uint32_t timeout_seconds) {
   return status;
 }
 
-static void run_hook(const struct plan *plan, struct cursor *body, const char *name, const char *status, pid_t pid) {
+static void run_hook(const struct plan *plan, struct cursor *body, const char *name, const char *status, pid_t pid, bool outside) {
   uint32_t timeout_seconds = read_u32(body);
   const char *path = read_string(body);
   char **arguments = read_words(body), **environment = read_words(body);
@@ -76,6 +87,7 @@ static void run_hook(const struct plan *plan, struct cursor *body, const char *n
   int state = state_file(plan, status, pid);
   pid_t hook = fork();
   if (hook < 0) fail("start hook", path);
+  if (hook == 0 && outside) enter_bundle(plan);
   if (hook == 0) become_hook(state, path, arguments, environment);
   close(state);
   int answer = wait_for_hook(hook, timeout_seconds);
@@ -108,5 +120,5 @@ void run_hooks(const struct plan *plan, enum hook_kind kind, const char *status,
   struct record record;
   while (next_record(&records, &record))
     if (record.tag == TAG_HOOK && read_u32(&record.body) == (uint32_t)kind)
-      run_hook(plan, &record.body, names[kind], status, pid);
+      run_hook(plan, &record.body, names[kind], status, pid, kind != HOOK_START_CONTAINER);
 }

@@ -25,6 +25,7 @@ static bool launcher_is_needed(const struct plan *plan) {
 static noreturn void run_init(const struct prepared *prepared, int sync) {
   die_with_parent(prepared);
   setsid();
+  if (prepared->new_namespaces & CLONE_NEWNET) raise_loopback();
   struct process_stdio stdio;
   if (prepared->flags & FLAG_EXEC) {
     int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -36,7 +37,7 @@ static noreturn void run_init(const struct prepared *prepared, int sync) {
     int root = build_root(prepared);
     run_steps(prepared, root);
     stdio = make_stdio(prepared, root, sync);
-    run_hooks(prepared->plan, HOOK_CREATE_CONTAINER, "creating", getpid());
+    run_hooks(prepared->plan, HOOK_CREATE_CONTAINER, "created", getpid());
     enter_root(prepared, root);
   }
   become_process(prepared, &stdio, sync);
@@ -93,8 +94,8 @@ static void run_outer_hooks(struct launching *launching) {
   const struct plan *plan = launching->prepared->plan;
   pid_t pid = launching->started.pid;
   failures_end(launching->stage, pid);
-  run_hooks(plan, HOOK_PRESTART, "creating", pid);
-  run_hooks(plan, HOOK_CREATE_RUNTIME, "creating", pid);
+  run_hooks(plan, HOOK_PRESTART, "created", pid);
+  run_hooks(plan, HOOK_CREATE_RUNTIME, "created", pid);
   failures_end(0, 0);
   sync_send(launching->sync, &(struct sync_message){.kind = SYNC_GO}, NULL, 0);
 }

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -242,4 +243,16 @@ void finish_device_mover(const struct device_mover *mover) {
   // It has told the launcher why.
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) _exit(1);
   close(mover->go);
+}
+
+void raise_loopback(void) {
+  struct ifreq loopback = {.ifr_name = "lo"};
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  // A kernel without IPv4, or a caller without CAP_NET_ADMIN: then it stays down, as the container has nothing to reach by it.
+  if (fd < 0) return;
+  if (ioctl(fd, SIOCGIFFLAGS, &loopback) == 0) {
+    loopback.ifr_flags |= IFF_UP;
+    ioctl(fd, SIOCSIFFLAGS, &loopback);
+  }
+  close(fd);
 }

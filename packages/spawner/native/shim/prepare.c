@@ -235,6 +235,9 @@ void prepare(struct prepared *prepared, const struct plan *plan) {
         if (fd < 0) fail("open root directory", path);
         idmap = idmap_to(mapped ? prepared->user_namespace : -1);
         idmap.propagation = MS_PRIVATE;
+        // Mounted on its own place, where hooks that run before the root is entered look for it.
+        prepared->scratch = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (prepared->scratch < 0) fail("open root directory", path);
         prepared->root_directory = clone_mount(fd, path, true, &idmap, "prepare root directory");
         break;
       }
@@ -246,7 +249,7 @@ void prepare(struct prepared *prepared, const struct plan *plan) {
   if (prepared->flags & FLAG_EXEC) return;
   // Else the steps would furnish the host.
   if (!has_mount_namespace(prepared)) fail_with(EBADMSG, "read plan", "no mount namespace");
-  make_scratch(prepared);
+  if (prepared->scratch < 0) make_scratch(prepared);
 }
 
 static void close_all(int *fds, int count) {

@@ -55,13 +55,15 @@ int build_root(const struct prepared *prepared) {
   // Nothing mounted in here may reach the host, and nothing mounted there later may appear in here.
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) fail("make mounts private", "/");
   umask(0);
-  enter_scratch();
   if (prepared->root_directory >= 0) {
-    attach_at(prepared->root_directory, "r", "attach root directory");
-  } else {
-    if (mkdir("r", 0700) < 0) fail("make scratch", "r");
-    mount_overlay(prepared);
+    if (sys_attach(prepared->root_directory, AT_FDCWD) < 0) fail("attach root directory", "");
+    int root = dup(prepared->root_directory);
+    if (root < 0) fail("open container root", "");
+    return root;
   }
+  enter_scratch();
+  if (mkdir("r", 0700) < 0) fail("make scratch", "r");
+  mount_overlay(prepared);
   int root = open("r", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) fail("open container root", "r");
   return root;

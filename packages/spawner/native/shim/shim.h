@@ -47,7 +47,7 @@ struct prepared {
   int layers[MAX_LAYERS];            // detached mounts, top first
   int layer_count;
   int writable, root_directory;      // detached mounts; -1: none
-  int scratch;                       // an empty directory that init builds the root on; -1 for an exec
+  int scratch;                       // what init mounts the root on: the root directory itself, or an empty one; -1 for an exec
   int binds[MAX_BINDS];              // detached mounts, in the order of their records; -1: tolerated and absent
   bool bind_is_directory[MAX_BINDS];
   int bind_count;
@@ -165,6 +165,8 @@ struct device_mover {
   int go;
 };
 struct device_mover start_device_mover(const struct plan *plan);
+// A new network namespace has its loopback down.
+void raise_loopback(void);
 void finish_device_mover(const struct device_mover *mover);
 
 // --- new_namespaces.c (stage): around entering the given namespaces. Answers the namespaces that are left for init's clone.
@@ -202,6 +204,9 @@ void install_stdio(const struct process_stdio *stdio);
 // --- working_directory.c (init)
 // False when the caller may not enter it and need not (`must`). Fails when it leads out of the container's root.
 bool enter_working_directory(const struct plan *plan, bool must);
+
+// The environment, with HOME of the user added where it has none.
+char **with_home(char **environment, uid_t uid);
 
 // --- credentials.c (init)
 void apply_outer_limits(const struct plan *plan);
