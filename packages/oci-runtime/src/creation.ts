@@ -1,6 +1,6 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { RuntimeMount, RuntimeSpec } from '@gantry/oci';
+import type { RuntimeMount, RuntimeProcess, RuntimeSpec } from '@gantry/oci';
 import { cgroupHandles, createCgroup, scopeJoined } from '@gantry/cgroup-supervisor/runtime';
 import {
   compileContainer,

@@ -208,7 +208,7 @@ test('hooks run in their order and places, with the state on stdin', options, as
     assert.deepEqual(JSON.parse(lines[at] ?? ''), {
       ociVersion: '1.3.0',
       id: 'direct',
-      status: 'creating',
+      status: 'created',
       pid,
       bundle: bundle.directory,
       annotations: { of: 'a "test"' },
@@ -218,6 +218,29 @@ test('hooks run in their order and places, with the state on stdin', options, as
   };
   assert.equal(state.status, 'created');
 });
+
+test(
+  "HOME comes from the container's passwd, loopback is up, and hooks see the mounted root from the bundle",
+  options,
+  async () => {
+    const command = 'echo "$HOME" >/seen; cat /sys/class/net/lo/flags >>/seen';
+    const bundle = bundleOf(plainSpec(['sh', '-c', command]));
+    writeFileSync(
+      join(bundle.directory, 'rootfs/etc/passwd'),
+      'no:colons\nsomebody:x:0:0::/home/somebody:/bin/sh\n',
+    );
+    const mounted = { path: '/bin/sh', args: ['sh', '-c', 'test -e rootfs/proc/self'], env: ['PATH=/bin'] };
+    const { process } = bundle.spec;
+    assert.ok(process);
+    const spec: RuntimeSpec = {
+      ...bundle.spec,
+      process: { ...process, env: ['PATH=/bin'] },
+      hooks: { createContainer: [mounted] },
+    };
+    assert.equal((await (await started({ ...bundle, spec })).ended()).exitCode, 0);
+    assert.equal(readFileSync(join(bundle.directory, 'rootfs/seen'), 'utf8'), '/home/somebody\n0x9\n');
+  },
+);
 
 for (const kind of ['prestart', 'createRuntime', 'createContainer', 'startContainer'] as const)
   test(`a ${kind} hook that fails ends the start and leaves no process`, options, async () => {

@@ -86,6 +86,9 @@ test('a scheduler whose values do not belong to its policy is refused by name', 
     [{ policy: 'SCHED_BATCH', priority: 1 }, /^process\.scheduler\.priority is for SCHED_FIFO and SCHED_RR/],
     [{ policy: 'SCHED_RR', runtime: 5 }, /^process\.scheduler has runtime, deadline or period/],
     [{ policy: 'SCHED_OTHER', flags: ['SCHED_FLAG_X'] }, /^process\.scheduler\.flags is "SCHED_FLAG_X"/],
+    [{ policy: 'SCHED_DEADLINE', deadline: 2048 }, /requires `runtime`$/],
+    [{ policy: 'SCHED_DEADLINE', runtime: 2048 }, /requires `deadline`$/],
+    [{ policy: 'SCHED_DEADLINE', runtime: 4096, deadline: 2048 }, /must be <= deadline 2048$/],
     [{ policy: 'SCHED_DEADLINE', runtime: -1 }, /^process\.scheduler\.runtime is -1/],
   ];
   for (const [scheduler, message] of cases) assert.throws(() => plan({ scheduler }), { message });
@@ -191,9 +194,9 @@ test('intelRdt and labels without their kernel aside, no property of a process i
       },
       scheduler: {
         policy: 'SCHED_DEADLINE',
-        runtime: 1n,
-        deadline: 2n,
-        period: 3n,
+        runtime: 1024n,
+        deadline: 2048n,
+        period: 3072n,
         flags: ['SCHED_FLAG_RECLAIM'],
       },
       ioPriority: { class: 'IOPRIO_CLASS_RT', priority: 7 },

@@ -90,8 +90,7 @@ function checkDeadline(scheduler: RuntimeScheduler, runtime: bigint, deadline: b
   if (runtime < LEAST_RUNTIME || runtime > MOST_RUNTIME)
     refuse(`${at} runtime ${runtime} must be between ${LEAST_RUNTIME} and ${MOST_RUNTIME}`);
   if (runtime > deadline) refuse(`${at} runtime ${runtime} must be <= deadline ${deadline}`);
-  if (period !== 0n && deadline > period)
-    refuse(`${at} deadline ${deadline} must be <= period ${period}`);
+  if (period !== 0n && deadline > period) refuse(`${at} deadline ${deadline} must be <= period ${period}`);
 }
 
 function writeScheduler(plan: PlanWriter, scheduler: RuntimeScheduler): void {
