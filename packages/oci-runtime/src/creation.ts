@@ -148,7 +148,9 @@ async function makeInside(
     ...(spec.mounts === undefined
       ? {}
       : { mounts: spec.mounts.map((mount) => atBundle(mount, bundle.path)) }),
-    ...(spec.process === undefined ? {} : { process: withListening(withOurGroups(spec.process, annotations), process.env, process.pid) }),
+    ...(spec.process === undefined
+      ? {}
+      : { process: withListening(withOurGroups(spec.process, annotations), process.env, process.pid) }),
   };
   const namespaces = planNamespaces(rooted, { user: false, network: false });
   const creating: ContainerRecord = {
