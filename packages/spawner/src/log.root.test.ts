@@ -193,6 +193,26 @@ test(
   },
 );
 
+test(
+  'a writer in great bursts does not pass the limit, whatever is gathered before it is written',
+  options,
+  async () => {
+    const id = newId();
+    const log = { path: fixture.logPath(id), maxSizeBytes: 65_536, maxFiles: 3 };
+    const container = await fixture.spawner.start(
+      fixture.request(id, specOf(['seq', '1', '60000']), { log }),
+    );
+    await container.main.exited;
+    const files = ['.2', '.1', ''].map((suffix) => log.path + suffix);
+    for (const file of files) assert.ok(statSync(file).size <= 65_536, file);
+    const lines = files
+      .flatMap((file) => parseLines(readFileSync(file, 'utf8')))
+      .map(({ log: text }) => Number(text));
+    assert.equal(lines.at(-1), 60_000);
+    assert.ok(lines.every((line, index) => index === 0 || line === (lines[index - 1] ?? 0) + 1));
+  },
+);
+
 test('what a fast writer writes arrives whole in the log and at a client', options, async () => {
   const id = newId();
   const total = 100_000_000;

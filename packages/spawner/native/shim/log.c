@@ -19,6 +19,8 @@ enum {
   FLUSH_AT = 32 * 1024,
   MOST_RECORDS = 512,
   NOTICE_TEXT = 200,
+  // Where pages are larger, madvise refuses, and the memory is kept.
+  PAGE = 4096,
 };
 
 static int log_fd = -1;
@@ -29,7 +31,7 @@ static uint64_t whole_size;
 static uint32_t log_files;
 
 // Records on their way into the file. Behind FLUSH_AT lies memory that only a binary record touches; it is given back.
-_Alignas(4096) static char out[FLUSH_AT + LARGEST_RECORD];
+_Alignas(PAGE) static char out[FLUSH_AT + LARGEST_RECORD];
 static size_t out_length;
 // Bytes of the process in each of them. The first may be the rest of a record whose beginning is in the file already.
 static uint16_t raw_lengths[MOST_RECORDS];
@@ -106,7 +108,8 @@ static void flush_out(void) {
     }
     done += (size_t)wrote;
   }
-  if (length > FLUSH_AT) madvise(out + FLUSH_AT, sizeof out - FLUSH_AT, MADV_DONTNEED);
+  // Whole pages only: the kernel would round up, and empty what stands behind.
+  if (length > FLUSH_AT) madvise(out + FLUSH_AT, (sizeof out - FLUSH_AT) / PAGE * PAGE, MADV_DONTNEED);
   log_size += done;
   if (notice >= 0) reported = noticed;
   notice = -1;
