@@ -11,6 +11,7 @@ import { type HookState, writeHooks } from './hook-plan.js';
 import { planNamespaces, writeNamespaces } from './namespace-plan.js';
 import { type Supervision, supervisionFlags, writeSupervision } from './supervision.js';
 import type { PlannedSeccomp } from './seccomp.js';
+import { writeSeccompListener } from './seccomp-state.js';
 
 /** Everything one start is made of besides the spec. */
 export interface ContainerInput {
@@ -54,7 +55,6 @@ export function compileContainer(input: ContainerInput, host: HostFacts): Buffer
   const { spec } = input;
   const linux = spec.linux ?? {};
   refuseUnsupported(spec, host);
-  if (input.seccomp?.listener !== undefined) refuse('linux.seccomp.listenerPath is not supported');
   const process = spec.process ?? refuse('process is missing');
   const namespaces = planNamespaces(spec, {
     user: input.userNamespace !== undefined,
@@ -89,6 +89,7 @@ export function compileContainer(input: ContainerInput, host: HostFacts): Buffer
   // Last, over everything that was mounted before.
   writeRootRestrictions(plan, linux);
   writeHooks(plan, spec.hooks, input.state);
+  if (input.seccomp?.listener !== undefined) writeSeccompListener(plan, input.seccomp.listener, input.state);
   writeProcess(plan, process, input.seccomp, { domain: linux, host, warn: input.warn });
   return plan.finish();
 }

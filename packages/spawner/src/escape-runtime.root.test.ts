@@ -29,6 +29,7 @@ const kinds = Object.keys(attackers) as Attacker[];
 async function execDirectly(pid: number, command: string): Promise<void> {
   const directory = fixture.base.makeDirectory(`direct-${newId().slice(0, 8)}`);
   const plan = compileExec({
+    state: { ociVersion: '1.3.0', id: 'escape', bundle: '/' },
     process: processBy('rootful', [command, '--version']),
     directory,
     target: { pid, startTicks: readStartTicks(pid), namespaces: PID_AND_MOUNT_NAMESPACES },

@@ -330,6 +330,7 @@ export class Spawner {
           attempt: attempt.attempt,
         },
         directory: directory.path,
+        state: { ociVersion: '1.3.0', id: containerId, bundle: container.main.directory.path },
         target: {
           pid: container.main.start.pid,
           startTicks: container.main.start.startTicks,

@@ -44,6 +44,12 @@ export async function exec({ runtime, given, words: [id = '', ...command] }: Cal
       awaitPlacement: false,
     },
     directory,
+    state: {
+      ociVersion: spec.ociVersion,
+      id,
+      bundle: record.bundle,
+      ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
+    },
     target: {
       pid: record.pid,
       startTicks: BigInt(record.startTicks),

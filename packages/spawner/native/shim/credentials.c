@@ -188,7 +188,7 @@ static void await_start(int listener, int sync, char **arguments, char **environ
   accept_start(listener);
 }
 
-noreturn void become_process(const struct prepared *prepared, const struct process_stdio *stdio, int sync) {
+noreturn void become_process(const struct prepared *prepared, const struct process_stdio *stdio, int sync, pid_t pid) {
   const struct plan *plan = prepared->plan;
   struct record record;
   char **arguments = read_list(plan, TAG_ARGUMENTS), **environment = read_list(plan, TAG_ENVIRONMENT);
@@ -213,8 +213,8 @@ noreturn void become_process(const struct prepared *prepared, const struct proce
   install_stdio(stdio);
   // Neither the working directory nor the command may lead through what was opened for building the container. The channel
   // closes at execve, which tells the launcher that the container has started.
-  int start = prepared->start_socket;
-  settle_descriptors(prepared, (int *[]){&sync, &start}, 2);
+  int start = prepared->start_socket, agent = prepared->seccomp_agent;
+  settle_descriptors(prepared, (int *[]){&sync, &start, &agent}, 3);
   failures_go_to_launcher(sync);
   // As container root, who may enter what the user may not: so a working directory with mode 0700 works, as in other runtimes.
   bool in_directory = enter_working_directory(plan, false);
@@ -235,7 +235,7 @@ noreturn void become_process(const struct prepared *prepared, const struct proce
     await_start(start, sync, arguments, environment);
     run_hooks(plan, HOOK_START_CONTAINER, "created", getpid());
     set_capabilities(&(struct capability_sets){.effective = held, .permitted = held});
-    load_seccomp(plan);
+    load_seccomp(plan, agent, pid);
   }
   set_capabilities(&sets);
   if (prctl(PR_SET_KEEPCAPS, 0) < 0 && last) fail("keep capabilities", "");
@@ -254,7 +254,7 @@ noreturn void become_process(const struct prepared *prepared, const struct proce
     // Before the filter: it is for the container's program, and may not let a hook start.
     run_hooks(plan, HOOK_START_CONTAINER, "created", getpid());
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail("set no_new_privs", "");
-    load_seccomp(plan);
+    load_seccomp(plan, agent, pid);
   }
   execute(arguments, environment);
 }

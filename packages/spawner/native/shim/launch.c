@@ -18,8 +18,10 @@ void die_with_parent(const struct prepared *prepared) {
 }
 
 // What only the launcher can do once there are a process and its namespaces: hooks of the host.
-static bool launcher_is_needed(const struct plan *plan) {
-  return has_hooks(plan, HOOK_PRESTART) || has_hooks(plan, HOOK_CREATE_RUNTIME);
+static bool launcher_is_needed(const struct prepared *prepared) {
+  // The agent is told our pid, which we do not know in a pid namespace of our own.
+  return prepared->seccomp_agent >= 0 || has_hooks(prepared->plan, HOOK_PRESTART) ||
+         has_hooks(prepared->plan, HOOK_CREATE_RUNTIME);
 }
 
 static noreturn void run_init(const struct prepared *prepared, int sync) {
@@ -27,20 +29,21 @@ static noreturn void run_init(const struct prepared *prepared, int sync) {
   setsid();
   if (prepared->new_namespaces & CLONE_NEWNET) raise_loopback();
   struct process_stdio stdio;
+  pid_t pid = launcher_is_needed(prepared) ? sync_ask(sync, SYNC_ASK_HOOKS) : 0;
   if (prepared->flags & FLAG_EXEC) {
     int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0) fail("open container root", "/");
     stdio = make_stdio(prepared, root, sync);
     close(root);
   } else {
-    if (launcher_is_needed(prepared->plan)) sync_ask(sync, SYNC_ASK_HOOKS);
+    
     int root = build_root(prepared);
     run_steps(prepared, root);
     stdio = make_stdio(prepared, root, sync);
     run_hooks(prepared->plan, HOOK_CREATE_CONTAINER, "created", getpid());
     enter_root(prepared, root);
   }
-  become_process(prepared, &stdio, sync);
+  become_process(prepared, &stdio, sync, pid);
 }
 
 // The cgroup before the ids: a process that changed its ids is refused by cgroups its new ids do not own.
@@ -97,7 +100,7 @@ static void run_outer_hooks(struct launching *launching) {
   run_hooks(plan, HOOK_PRESTART, "created", pid);
   run_hooks(plan, HOOK_CREATE_RUNTIME, "created", pid);
   failures_end(0, 0);
-  sync_send(launching->sync, &(struct sync_message){.kind = SYNC_GO}, NULL, 0);
+  sync_send(launching->sync, &(struct sync_message){.kind = SYNC_GO, .pid = pid}, NULL, 0);
 }
 
 static void keep_stdio(struct launching *launching, const int *fds, int fd_count) {

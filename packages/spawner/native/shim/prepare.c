@@ -181,6 +181,7 @@ void prepare(struct prepared *prepared, const struct plan *plan) {
   *prepared = (struct prepared){.plan = plan,
                                 .user_namespace = -1,
                                 .start_socket = -1,
+                                .seccomp_agent = -1,
                                 .scratch = -1,
                                 .target_pidfd = -1,
                                 .cgroup_v2 = -1,
@@ -214,6 +215,7 @@ void prepare(struct prepared *prepared, const struct plan *plan) {
         if (prepared->user_namespace < 0) prepared->user_namespace = make_user_namespace(plan);
         break;
       case TAG_PRESERVED_DESCRIPTORS: prepared->preserved_descriptors = read_u32(body); break;
+      case TAG_SECCOMP_LISTENER: prepared->seccomp_agent = connect_seccomp_agent(body); break;
       case TAG_START_SOCKET: prepared->start_socket = listen_for_start(); break;
       case TAG_LAYER: {
         if (prepared->layer_count == MAX_LAYERS) fail_with(E2BIG, "open layer", "");
@@ -263,7 +265,7 @@ void release_prepared(struct prepared *prepared) {
   close_all(prepared->binds, prepared->bind_count);
   close_all(prepared->cgroup_tasks, prepared->cgroup_tasks_count);
   for (int index = 0; index < prepared->joined_count; index++) close(prepared->joined[index].fd);
-  int others[] = {prepared->writable, prepared->root_directory, prepared->user_namespace, prepared->start_socket, prepared->scratch,
+  int others[] = {prepared->writable, prepared->root_directory, prepared->user_namespace, prepared->start_socket, prepared->seccomp_agent, prepared->scratch,
                   prepared->target_pidfd};
   close_all(others, (int)(sizeof others / sizeof *others));
   if (prepared->cgroup_v2 != prepared->memory_cgroup && prepared->cgroup_v2 >= 0) close(prepared->cgroup_v2);

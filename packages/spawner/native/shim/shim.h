@@ -35,6 +35,7 @@ struct prepared {
   struct joined_namespace joined[MAX_JOINED];  // all but the user namespace
   int joined_count;
   uint32_t preserved_descriptors;
+  int seccomp_agent;                      // connected; -1: none
   int start_socket;                       // listening; init waits for a connection before it executes the command. -1: none
   int target_pidfd;                       // exec: the container's first process
   uint64_t target_namespaces;
@@ -88,7 +89,7 @@ void failures_end(pid_t stage, pid_t init);
 //     │ <──────────────── GO │                             │
 //     │ PID ────────────────> │                             │
 //                             │ <─────────────── ASK_HOOKS │   host still in sight; only when there is something to do
-//                             │ GO ───────────────────────> │
+//                             │ GO (init's pid) ──────────> │
 //                             │ <─────────────────── STDIO │   not when stdio is inherited
 //                             │ <─────────────────── READY │   only with a start socket; else execve closes the channel
 //
@@ -110,8 +111,8 @@ struct sync_message {
 void sync_send(int sync, const struct sync_message *message, const int *fds, int fd_count);
 // 0 at the end: every other end of the channel is closed.
 int sync_receive(int sync, struct sync_message *message, int *fds, int *fd_count);
-// Asks the launcher and waits for its GO.
-void sync_ask(int sync, enum sync_kind question);
+// Asks the launcher and waits for its GO; the pid that came with it.
+pid_t sync_ask(int sync, enum sync_kind question);
 
 // --- namespaces.c
 // Made by a child that ends at once; the descriptor keeps it. Fails by fail().
@@ -210,10 +211,13 @@ char **with_home(char **environment, uid_t uid);
 
 // --- credentials.c (init)
 void apply_outer_limits(const struct plan *plan);
-noreturn void become_process(const struct prepared *prepared, const struct process_stdio *stdio, int sync);
+noreturn void become_process(const struct prepared *prepared, const struct process_stdio *stdio, int sync, pid_t pid);
 
-// --- seccomp.c (init)
-void load_seccomp(const struct plan *plan);
+// --- seccomp.c
+// In the launcher: whoever answers SCMP_ACT_NOTIFY.
+int connect_seccomp_agent(struct cursor *body);
+// In init. `agent`: -1 when nobody is asked; `pid`: init's, as the launcher sees it, for the agent.
+void load_seccomp(const struct plan *plan, int agent, pid_t pid);
 
 // --- log.c
 void log_open(const struct plan *plan);

@@ -49,10 +49,11 @@ int sync_receive(int sync, struct sync_message *message, int *fds, int *fd_count
   return (int)got;
 }
 
-void sync_ask(int sync, enum sync_kind question) {
+pid_t sync_ask(int sync, enum sync_kind question) {
   sync_send(sync, &(struct sync_message){.kind = question}, NULL, 0);
   struct sync_message answer;
   int fds[3], fd_count;
   // No answer: the launcher has failed in what was asked and says so itself.
   if (sync_receive(sync, &answer, fds, &fd_count) <= 0 || answer.kind != SYNC_GO) _exit(1);
+  return answer.pid;
 }
