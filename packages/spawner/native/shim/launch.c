@@ -162,8 +162,9 @@ struct started launch(const struct prepared *prepared) {
                                 .started = {.pid = 0, .pidfd = -1, .stdio = {-1, -1, -1}}};
   struct sync_message message;
   int fds[3], fd_count;
-  // Ends when init's end is closed by execve, which is when the container has started, or when init waits for `start`.
-  while (!launching.ready && sync_receive(sync[0], &message, fds, &fd_count) > 0)
+  // Ends when init's end is closed by execve, which is when the container has started, or when init waits for `start`; init may
+  // be there before the stage has told its pid.
+  while (!(launching.ready && launching.started.pid > 0) && sync_receive(sync[0], &message, fds, &fd_count) > 0)
     take(&launching, &message, fds, fd_count);
   struct started *started = &launching.started;
   started->started_unix_nanos = now_unix_nanos();
