@@ -1,4 +1,4 @@
-import { readFileSync, rmdirSync } from 'node:fs';
+import { existsSync, readFileSync, rmdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DEFAULT_DEVICE_RULES, type RuntimeDeviceCgroup, type RuntimeResources } from '@gantry/oci';
 import { errnoName, readKernelFileIfPresent, reasonOf, wordsOf } from './cgroup-files.js';
@@ -24,6 +24,11 @@ export interface CreateCgroupInput {
   readonly rootless: boolean;
   /** Take a cgroup in which processes are already. */
   readonly joinExisting?: boolean;
+  /**
+   * Told what is about to be made, before it is: a caller that was killed in between finds by it what to remove. Names directories
+   * that may never come to be.
+   */
+  readonly onPlan?: (planned: RuntimeCgroup) => void;
 }
 
 /** v2 controllers of which a container can be given a share; on a hybrid machine only those that are asked for. */
@@ -62,20 +67,27 @@ export async function createCgroup(input: CreateCgroupInput): Promise<RuntimeCgr
 function makeCgroups(input: CreateCgroupInput, path: string, scope: Scope | undefined): RuntimeCgroup {
   const { hierarchies, own } = findHierarchies();
   const maker = new CgroupMaker(hierarchies, input.resources ?? {});
+  const wanted = (hierarchies?.all ?? []).map((hierarchy) => ({
+    hierarchy,
+    directory: directoryIn(hierarchy, path, own, hierarchies?.version === 2),
+  }));
+  const cgroupOf = (places: readonly Place[], made: readonly string[]): RuntimeCgroup => ({
+    path: scope === undefined ? path : (input.cgroupsPath ?? path),
+    manager: input.manager,
+    directories: places.map(({ hierarchy, directory }) => ({
+      hierarchy: hierarchy.name,
+      kind: hierarchy.kind,
+      path: directory,
+    })),
+    made,
+    ...(scope === undefined ? {} : { scope: scope.unit, isUserScope: scope.isUser }),
+  });
+  // Without what is there already: that may be another's, and is neither to be killed nor to be removed.
+  const missing = wanted.filter(({ directory }) => !existsSync(directory));
+  input.onPlan?.(cgroupOf(missing, missing.flatMap(missingLevels)));
   try {
-    for (const hierarchy of hierarchies?.all ?? [])
-      maker.make(hierarchy, directoryIn(hierarchy, path, own, hierarchies?.version === 2));
-    const cgroup: RuntimeCgroup = {
-      path: scope === undefined ? path : (input.cgroupsPath ?? path),
-      manager: input.manager,
-      directories: maker.places.map(({ hierarchy, directory }) => ({
-        hierarchy: hierarchy.name,
-        kind: hierarchy.kind,
-        path: directory,
-      })),
-      made: maker.made,
-      ...(scope === undefined ? {} : { scope: scope.unit, isUserScope: scope.isUser }),
-    };
+    for (const { hierarchy, directory } of wanted) maker.make(hierarchy, directory);
+    const cgroup = cgroupOf(maker.places, maker.made);
     const places = placesOf(cgroup);
     if (input.joinExisting !== true && scope === undefined) refuseInUse(places, maker.made);
     applyLimits(input.resources ?? {}, places, maker);
@@ -85,6 +97,10 @@ function makeCgroups(input: CreateCgroupInput, path: string, scope: Scope | unde
     for (const directory of maker.made.toReversed()) removeIfPossible(directory);
     throw error;
   }
+}
+
+function missingLevels({ hierarchy, directory }: Place): readonly string[] {
+  return levelsBelow(hierarchy.mountPoint, directory).filter((level) => !existsSync(level));
 }
 
 /** Makes the directories and remembers what it made and what it could not make. */

@@ -176,6 +176,7 @@ async function makeInside(
     resources: spec.linux?.resources,
     annotations,
     rootless: runtime.rootless,
+    onPlan: (planned) => store.write({ ...creating, cgroup: planned }),
   });
   // Before a process is in it: whatever happens from here on, it can be found, killed and removed.
   store.write({ ...creating, cgroup });
