@@ -18,6 +18,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { eventually } from '@gantry/test-harness';
 import type { Runtime } from './runtimes.js';
@@ -266,7 +267,13 @@ export class Subject {
       }
     }
     for (const target of mountsBelow(this.directory)) spawnSync('umount', ['-l', target]);
-    for (const directory of cgroupDirectories(this.id)) removeCgroup(directory);
+    // Busy for a moment after a kill.
+    const end = Date.now() + 2_000;
+    for (let rest = cgroupDirectories(this.id); rest.length > 0 && Date.now() < end; ) {
+      for (const directory of rest) removeCgroup(directory);
+      rest = cgroupDirectories(this.id);
+      if (rest.length > 0) await delay(20);
+    }
     rmSync(this.directory, { recursive: true, force: true });
     return left;
   }
