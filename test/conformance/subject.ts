@@ -269,7 +269,7 @@ export class Subject {
     for (const target of mountsBelow(this.directory)) spawnSync('umount', ['-l', target]);
     // Busy for a moment after a kill.
     const end = Date.now() + 2_000;
-    for (let rest = cgroupDirectories(this.id); rest.length > 0 && Date.now() < end; ) {
+    for (let rest = cgroupDirectories(this.id); rest.length > 0 && Date.now() < end;) {
       for (const directory of rest) removeCgroup(directory);
       rest = cgroupDirectories(this.id);
       if (rest.length > 0) await delay(20);
