@@ -50,8 +50,12 @@ function writeBindMount(
   const source = withoutNul(mount.source ?? '', 'mount source');
   if (!source.startsWith('/'))
     refuse(`mount ${target} has source ${JSON.stringify(source)}, which is not absolute`);
-  if (options.parameters[0] !== undefined)
-    refuse(`mount ${target} has option ${JSON.stringify(options.parameters[0].key)}, which is not supported`);
+  for (const { key } of options.parameters) {
+    // A bind takes none, and mount(2) drops them without a word: so configurations have them that work elsewhere.
+    if (input.warn === undefined)
+      refuse(`mount ${target} has option ${JSON.stringify(key)}, which is not supported`);
+    input.warn(`mount ${target} has option ${JSON.stringify(key)}, which means nothing for a bind mount`);
+  }
   const ids = readIdMaps(mount, target);
   const idmap = options.idmap || ids !== undefined;
   if (idmap && ids === undefined && !hasUserNamespace(input))
