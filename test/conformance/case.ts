@@ -11,6 +11,8 @@ import { Subject, makeCgroupParents, removeCgroupParents } from './subject.js';
 export interface Difference {
   readonly why: string;
   readonly seen: RegExp;
+  /** A race of the reference: it does as the case says at one time and not at another. Never for gantry-oci. */
+  readonly unsteady?: true;
 }
 
 export interface Case {
@@ -76,6 +78,7 @@ export function proveCases(group: string, cases: readonly Case[]): void {
             if (failure !== undefined) throw failure;
             return;
           }
+          if (difference.unsteady === true) return;
           assert.ok(
             failure !== undefined,
             `${runtime.name} does as the case says: the difference "${difference.why}" is no more`,
