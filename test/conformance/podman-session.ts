@@ -25,6 +25,17 @@ const stubInit = '#!/bin/sh\nshift\n"$@"\n';
  */
 const setUp = `set -eu
 if [ -e /sys/fs/cgroup/unified/cgroup.procs ]; then umount -l /sys/fs/cgroup/unified; fi
+# Where a v1 hierarchy is not mounted podman makes plain directories and files in its place: in a tmpfs that ends with us.
+if [ ! -e /sys/fs/cgroup/cgroup.procs ]; then
+  mkdir "$1/cgroup"
+  mount -t tmpfs cgroup "$1/cgroup"
+  for hierarchy in /sys/fs/cgroup/*; do
+    mountpoint -q "$hierarchy" || continue
+    mkdir "$1/cgroup/\${hierarchy##*/}"
+    mount --bind "$hierarchy" "$1/cgroup/\${hierarchy##*/}"
+  done
+  mount --move "$1/cgroup" /sys/fs/cgroup
+fi
 mount -t tmpfs tmpfs /run
 for file in /etc/subuid /etc/subgid; do [ -e $file ] && mount --bind "$1/subid" $file; done
 ip link set lo up
