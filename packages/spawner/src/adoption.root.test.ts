@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { readBootId } from './host.js';
 import { loadNative } from './native.js';
 import { encodeFrame, frameKind } from './shim-protocol.js';
-import { newId, skipUnlessRoot, SpawnerFixture, specOf } from './spawner-fixture.js';
+import { eventually, newId, skipUnlessRoot, SpawnerFixture, specOf } from './spawner-fixture.js';
 
 const options = { skip: skipUnlessRoot };
 const CONTAINERS = 200;
@@ -184,3 +184,58 @@ test(
     assert.equal(fixture.exits.filter(({ exit }) => exit.lost).length, 0);
   },
 );
+
+test('a shim that does not answer holds up nobody, and is known again once it does', options, async () => {
+  const [silent, other] = [
+    await fixture.start(specOf(['sh', '-c', 'sleep 600; exit 4'])),
+    await fixture.start(specOf(['sh', '-c', 'read line; exit 7']), { openStdin: true }),
+  ];
+  const { pid, shimPid } = silent.main.start;
+  process.kill(shimPid, 'SIGSTOP');
+  try {
+    const began = performance.now();
+    await fixture.restart();
+    assert.ok(performance.now() - began < 5000, 'the start of the service waits for a moment only');
+    assert.ok(fixture.warnings.some((line) => line.includes(silent.id) && !line.includes(other.id)));
+    const attached = fixture.attach({ containerId: other.id, stdin: true }, [{ stdin: Buffer.from('go\n') }]);
+    assert.equal((await attached).exitCode, 7);
+    assert.equal(fixture.spawner.find(silent.id)?.main.start.pid, pid);
+    assert.equal(fixture.spawner.find(silent.id)?.main.signal(9), true);
+    await eventually('it is dead', () => /^State:\s*Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));
+    assert.equal(fixture.spawner.find(silent.id)?.main.exit, undefined, 'only its shim knows how it ended');
+  } finally {
+    process.kill(shimPid, 'SIGCONT');
+  }
+  const exit = await fixture.spawner.find(silent.id)?.main.exited;
+  assert.deepEqual([exit?.signal, exit?.lost], [9, false]);
+});
+
+test('a start whose shim does not answer is neither made twice nor forgotten', options, async () => {
+  const request = fixture.request(newId(), specOf(['sleep', '600']));
+  let shimPid = 0;
+  fixture.onShim = (pid) => {
+    process.kill((shimPid = pid), 'SIGSTOP');
+    fixture.onShim = () => {};
+  };
+  const first = fixture.spawner.start(request);
+  await eventually('the shim is stopped', () => shimPid !== 0);
+  let again: Promise<unknown> = Promise.resolve();
+  try {
+    const began = performance.now();
+    await fixture.restart();
+    assert.ok(performance.now() - began < 5000);
+    assert.ok(fixture.warnings.some((line) => line.includes(request.containerId)));
+    again = fixture.spawner.start(request);
+    await assert.rejects(
+      Promise.race([again, delay(300).then(() => Promise.reject(new Error('still waiting')))]),
+      /still waiting/,
+    );
+  } finally {
+    process.kill(shimPid, 'SIGCONT');
+  }
+  const container = fixture.spawner.start(request);
+  assert.deepEqual([await again, (await container).main.start.shimPid], [await container, shimPid]);
+  assert.equal((await first).main.start.shimPid, shimPid);
+  (await container).main.signal(9);
+  assert.equal((await (await container).main.exited).signal, 9);
+});

@@ -203,6 +203,8 @@ export class SpawnerFixture {
   readonly runDirectory = join(this.directory, 'run');
   readonly exits: ExitNotice[] = [];
   readonly logLosses: LogLossNotice[] = [];
+  /** Lines of the spawner's own log, from level warn on. */
+  readonly warnings: string[] = [];
   /** Called with the pid of every shim, before it has done anything. */
   onShim: (pid: number) => void = () => {};
   readonly #mountsBefore = readFileSync('/proc/self/mountinfo', 'utf8');
@@ -241,7 +243,7 @@ export class SpawnerFixture {
     this.#spawner = new Spawner({
       runDirectory: this.runDirectory,
       native: this.#watchedNative(),
-      logger: pino({ level: 'silent' }),
+      logger: pino({ level: 'warn' }, { write: (line: string) => this.warnings.push(line) }),
       onExit: (notice) => this.exits.push(notice),
       onLogLoss: (notice) => this.logLosses.push(notice),
     });

@@ -1,27 +1,19 @@
-import { parseLossless, type RuntimeProcess, type RuntimeSpec } from '@gantry/oci';
+import { setTimeout as delay } from 'node:timers/promises';
 import { GantryError, type spawn } from '@gantry/protocol';
 import type { Logger } from 'pino';
-import { sortShimCgroups } from './birth-cgroup.js';
-import { killCgroups } from './cgroup-kill.js';
-import { compileContainer, type ContainerInput, type HostFacts } from './container-plan.js';
-import { compileExec } from './exec-plan.js';
-import type { Handle } from './handle.js';
-import { readBootId, readHostFacts } from './host.js';
+import { Adoption } from './adoption.js';
 import { KeyedQueue } from './keyed-queue.js';
-import { lateHooksOf, runLateHooks } from './late-hooks.js';
-import { planNamespaces } from './namespace-plan.js';
-import { isNativeError, type NativeSpawner } from './native.js';
+import { runLateHooks } from './late-hooks.js';
+import type { NativeSpawner } from './native.js';
 import type { ExitNotice, LogLossNotice } from './notices.js';
-import { SpecRefusal } from './refusal.js';
+import { RequestCompiler } from './request-compiler.js';
 import {
   type AttemptRecord,
   type ProcessDirectory,
   RuntimeRecords,
   type StartRecord,
 } from './runtime-records.js';
-import { type CompiledSeccomp, type PlannedSeccomp, SeccompCompiler } from './seccomp.js';
 import { ShimLauncher } from './shim-launcher.js';
-import { checkProcessShape, checkSpecShape } from './spec-shape.js';
 import { startError } from './start-error.js';
 import { SupervisedProcess } from './supervised-process.js';
 
@@ -43,62 +35,58 @@ export interface SpawnerOptions {
 
 const SIGKILL = 9;
 
+/** How long the start of the service waits for shims; those that are well answer within milliseconds. */
+const ADOPTION_WAIT_MS = 2_000;
+
 /** Exited execs that a container remembers; a health check makes thousands. */
 const MOST_EXITED_EXECS = 64;
-
-interface CompiledStart {
-  readonly plan: Buffer;
-  readonly record: AttemptRecord;
-  /** The cgroup that the shim is born in. */
-  readonly born: Handle | undefined;
-}
-
-function presentHandle(
-  handle: { path: string; device: number; inode: number } | undefined,
-): Handle | undefined {
-  return handle === undefined || handle.path === '' ? undefined : handle;
-}
-
-function parseJson<T>(bytes: Uint8Array, what: string, operation: string, id: string): T {
-  try {
-    const value = parseLossless(Buffer.from(bytes).toString('utf8'));
-    if (typeof value === 'object' && value !== null) return value as T;
-  } catch {
-    // Told below.
-  }
-  throw new GantryError({
-    code: 'invalid_argument',
-    operation,
-    object: id,
-    message: `${what} of ${id} is not a JSON object`,
-  });
-}
 
 /** Starts, knows and forgets containers. Holds nothing that `<run_dir>/containers` and the shims do not know better. */
 export class Spawner {
   readonly #options: SpawnerOptions;
   readonly #records: RuntimeRecords;
   readonly #launcher: ShimLauncher;
-  readonly #seccomp: SeccompCompiler;
-  readonly #host: HostFacts;
-  readonly #bootId = readBootId();
+  readonly #compiler: RequestCompiler;
+  readonly #adoption: Adoption;
   readonly #queue = new KeyedQueue();
   readonly #containers = new Map<string, Container>();
   #left = false;
 
   constructor(options: SpawnerOptions) {
+    const { native, logger } = options;
     this.#options = options;
     this.#records = new RuntimeRecords(options.runDirectory);
-    this.#launcher = new ShimLauncher(options.native);
-    this.#seccomp = new SeccompCompiler(options.native);
-    this.#host = readHostFacts();
+    this.#launcher = new ShimLauncher(native);
+    this.#compiler = new RequestCompiler(native, this.#records, logger);
+    this.#adoption = new Adoption({ native, launcher: this.#launcher, records: this.#records, logger });
   }
 
-  /** Takes up what an earlier life left: reconnects to shims, reads exit records, undoes starts that never came to be. */
+  /**
+   * Takes up what an earlier life left: reconnects to shims, reads exit records, undoes starts that never came to be. A shim that
+   * does not answer holds up nobody: its container is known by its records, and told of.
+   */
   async adopt(): Promise<void> {
-    await Promise.all(
-      this.#records.listContainers().map((id) => this.#queue.run(id, () => this.#adoptContainer(id))),
-    );
+    const waiting = new Set(this.#records.listContainers());
+    const all = [...waiting].map(async (id) => {
+      try {
+        const container = await this.#queue.run(id, () => this.#adopt(id));
+        await container?.main.answered;
+      } catch (error) {
+        this.#options.logger.error({ container: id, err: error }, 'container not adopted');
+      }
+      waiting.delete(id);
+    });
+    const patience = new AbortController();
+    const { signal } = patience;
+    await Promise.race([Promise.all(all), delay(ADOPTION_WAIT_MS, undefined, { signal }).catch(() => {})]);
+    patience.abort();
+    if (waiting.size > 0)
+      this.#options.logger.warn(
+        { containers: [...waiting] },
+        'shims do not answer; they are waited for in the background',
+      );
+    const running = this.list().filter(({ main }) => main.exit === undefined).length;
+    this.#options.logger.info({ running, exited: this.#containers.size - running }, 'containers adopted');
   }
 
   list(): readonly Container[] {
@@ -121,14 +109,16 @@ export class Spawner {
   /** Forgets an exited container. Forgetting what is not known is done already. */
   async forget(id: string): Promise<void> {
     await this.#queue.run(id, async () => {
-      const container = this.#containers.get(id);
+      const operation = 'DeleteContainer';
+      const container = await this.#known(id);
       if (container !== undefined && container.main.exit === undefined)
         throw new GantryError({
           code: 'failed_precondition',
-          operation: 'DeleteContainer',
+          operation,
           object: id,
           message: `container ${id} is running`,
         });
+      if (container === undefined) this.#checkReleased(operation, id);
       this.#containers.delete(id);
       container?.main.leave();
       for (const exec of container?.execs.values() ?? []) exec.leave();
@@ -155,7 +145,7 @@ export class Spawner {
   async #startAttempt(request: spawn.StartContainerRequest): Promise<Container> {
     const operation = 'StartContainer';
     const { containerId: id, attempt } = request;
-    const known = this.#containers.get(id);
+    const known = await this.#known(id);
     if (known !== undefined) {
       if (known.attempt === attempt) return known;
       const reason =
@@ -168,21 +158,14 @@ export class Spawner {
         throw new GantryError({ code: 'failed_precondition', operation, object: id, message: reason });
       known.main.leave();
     }
-    const { plan, record, born } = this.#compile(request);
-    const directory = this.#records.container(id);
-    if (this.#launcher.isHeld(directory))
-      throw new GantryError({
-        code: 'unavailable',
-        operation,
-        object: id,
-        message: `an earlier start of container ${id} has not come to its end`,
-      });
+    const { directory, plan, record, born } = this.#compiler.container(request);
+    this.#checkReleased(operation, id);
     this.#containers.delete(id);
     // Recorded before use: a service killed from here on finds out what it had begun.
     directory.prepare(record);
     const result = await this.#launcher.launch(directory, plan, id, born);
     if (!result.ok) {
-      await this.#discard(directory, record);
+      await this.#adoption.discard(directory, record);
       throw startError(operation, id, result.failure);
     }
     const { started, connection } = result;
@@ -202,152 +185,13 @@ export class Spawner {
     throw new GantryError({ code: 'failed_precondition', operation, object: id, message: failed });
   }
 
-  #compile(request: spawn.StartContainerRequest): CompiledStart {
-    const operation = 'StartContainer';
-    const { containerId: id, attempt, rootfs } = request;
-    const { born, joined } = sortShimCgroups(request.shimCgroups);
-    const spec = parseJson<RuntimeSpec>(request.runtimeSpecJson, 'runtime spec', operation, id);
-    try {
-      checkSpecShape(spec);
-      const seccomp =
-        spec.linux?.seccomp === undefined ? undefined : this.#compileSeccomp(spec.linux.seccomp);
-      const input: ContainerInput = {
-        spec,
-        lowerdirs: rootfs?.lowerdirs ?? [],
-        writable: presentHandle(rootfs?.writable),
-        userNamespace: presentHandle(request.userNamespace),
-        networkNamespace: presentHandle(request.networkNamespace),
-        cgroups: request.cgroups,
-        directory: this.#records.container(id).path,
-        state: {
-          ociVersion: spec.ociVersion,
-          id,
-          bundle: this.#records.container(id).path,
-          ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
-        },
-        supervision: {
-          kind: 'shim',
-          shimCgroups: joined,
-          log: request.log,
-          openStdin: request.openStdin,
-          stdinOnce: request.stdinOnce,
-          holdOutput: request.holdOutput,
-          attempt,
-        },
-        seccomp,
-        warn: (warning) => this.#warn(operation, id, warning),
-      };
-      const plan = compileContainer(input, this.#host);
-      return { plan, born, record: this.#recordOf(input, attempt, request.shimCgroups, seccomp) };
-    } catch (error) {
-      throw this.#refusal(operation, id, error);
-    }
-  }
-
-  #compileSeccomp(profile: NonNullable<NonNullable<RuntimeSpec['linux']>['seccomp']>): CompiledSeccomp {
-    const compiled = this.#seccomp.compile(profile);
-    this.#records.keepFilter(compiled.digest, compiled.program);
-    return compiled;
-  }
-
-  #recordedSeccomp(attempt: AttemptRecord): PlannedSeccomp {
-    return {
-      program: this.#records.readFilter(attempt.seccomp),
-      flags: attempt.seccomp_flags ?? 0,
-      listener: attempt.seccomp_listener,
-    };
-  }
-
-  #recordOf(
-    input: ContainerInput,
-    attempt: number,
-    shimCgroups: readonly Handle[],
-    seccomp: CompiledSeccomp | undefined,
-  ): AttemptRecord {
-    const { personality, memoryPolicy } = input.spec.linux ?? {};
-    const { own } = planNamespaces(input.spec, {
-      user: input.userNamespace !== undefined,
-      network: input.networkNamespace !== undefined,
-    });
-    return {
-      version: 1,
-      attempt,
-      boot_id: this.#bootId,
-      cgroups: input.cgroups,
-      shim_cgroups: shimCgroups,
-      namespaces: String(own),
-      seccomp: seccomp?.digest ?? '',
-      seccomp_allowed_syscalls: seccomp?.allowedSyscalls ?? 0,
-      seccomp_flags: seccomp?.flags ?? 0,
-      ...(seccomp?.listener === undefined ? {} : { seccomp_listener: seccomp.listener }),
-      no_new_privileges: input.spec.process?.noNewPrivileges === true,
-      ...lateHooksOf(input.spec, input.state),
-      execution_domain: {
-        ...(personality === undefined ? {} : { personality }),
-        ...(memoryPolicy === undefined ? {} : { memoryPolicy }),
-      },
-    };
-  }
-
-  #warn(operation: string, id: string, warning: string): void {
-    this.#options.logger.warn({ operation, container: id, warning }, 'part of a spec is left out');
-  }
-
-  #refusal(operation: string, id: string, error: unknown): unknown {
-    if (isNativeError(error)) return startError(operation, id, error);
-    if (!(error instanceof SpecRefusal)) return error;
-    return new GantryError({
-      code: 'invalid_argument',
-      operation,
-      object: id,
-      message: error.message,
-      cause: error,
-    });
-  }
-
   async #startExec(request: spawn.StartExecRequest): Promise<SupervisedProcess> {
     const operation = 'StartExec';
     const { containerId, execId } = request;
     const container = this.running(containerId, operation);
     const known = container.execs.get(execId);
     if (known !== undefined) return known;
-    const { attempt } = container.main;
-    const process = parseJson<RuntimeProcess>(request.processJson, 'process', operation, execId);
-    const directory = this.#records.exec(containerId, execId);
-    let plan: Buffer;
-    const { born, joined } = sortShimCgroups(attempt.shim_cgroups);
-    try {
-      checkProcessShape(process);
-      plan = compileExec({
-        process,
-        supervision: {
-          kind: 'shim',
-          shimCgroups: joined,
-          log: undefined,
-          openStdin: request.openStdin,
-          stdinOnce: true,
-          holdOutput: request.holdOutput,
-          attempt: attempt.attempt,
-        },
-        directory: directory.path,
-        state: { ociVersion: '1.3.0', id: containerId, bundle: container.main.directory.path },
-        target: {
-          pid: container.main.start.pid,
-          startTicks: container.main.start.startTicks,
-          namespaces: BigInt(attempt.namespaces),
-        },
-        cgroups: attempt.cgroups,
-        seccomp: attempt.seccomp === '' ? undefined : this.#recordedSeccomp(attempt),
-        noNewPrivileges: attempt.no_new_privileges,
-        domain: attempt.execution_domain,
-        host: this.#host,
-        warn: (warning) => this.#warn(operation, containerId, warning),
-      });
-    } catch (error) {
-      throw this.#refusal(operation, execId, error);
-    }
-    // No cgroups of its own: losing an exec's shim must not end the container.
-    const record: AttemptRecord = { ...attempt, cgroups: [] };
+    const { directory, plan, record, born } = this.#compiler.exec(request, container.main);
     directory.prepare(record);
     const result = await this.#launcher.launch(
       directory,
@@ -400,62 +244,32 @@ export class Spawner {
     }
   }
 
-  // --- adopting
+  /** Also one whose shim an earlier life was starting, and which did not answer when this one came up. */
+  async #known(id: string): Promise<Container | undefined> {
+    const known = this.#containers.get(id);
+    if (known !== undefined || !this.#launcher.isHeld(this.#records.container(id))) return known;
+    return this.#adopt(id);
+  }
 
-  async #adoptContainer(id: string): Promise<void> {
-    const directory = this.#records.container(id);
-    const found = await this.#adoptProcess(directory);
-    if (found === undefined) {
-      // Begun, but no process ever ran: what there was has died with its shim.
-      await this.#discard(directory, directory.readAttempt());
-      return;
-    }
-    const container: Container = { id, attempt: found.attempt.attempt, main: found, execs: new Map() };
+  /** A directory whose lock is held must stay, or a further start would make two. */
+  #checkReleased(operation: string, id: string): void {
+    if (!this.#launcher.isHeld(this.#records.container(id))) return;
+    throw new GantryError({
+      code: 'unavailable',
+      operation,
+      object: id,
+      message: `an earlier start of container ${id} has not come to its end`,
+    });
+  }
+
+  async #adopt(id: string): Promise<Container | undefined> {
+    const found = await this.#adoption.container(id);
+    if (found === undefined) return undefined;
+    const container: Container = { id, attempt: found.main.attempt.attempt, ...found };
     this.#containers.set(id, container);
-    this.#announce(container, '', found);
-    for (const execId of this.#records.listExecs(id)) {
-      const execDirectory = this.#records.exec(id, execId);
-      const exec = await this.#adoptProcess(execDirectory);
-      if (exec === undefined) {
-        execDirectory.remove();
-        continue;
-      }
-      container.execs.set(execId, exec);
-      this.#announce(container, execId, exec);
-    }
-    this.#options.logger.info(
-      { container: id, pid: found.start.pid, running: found.exit === undefined },
-      'container adopted',
-    );
-  }
-
-  /** Removes what a start left, unless its shim still lives: the lock must stay, or a further start would make two. */
-  async #discard(directory: ProcessDirectory, attempt: AttemptRecord | undefined): Promise<void> {
-    // A shim killed before it recorded the start may have left a process that cleared its parent death signal.
-    if (attempt?.boot_id === this.#bootId && !this.#launcher.isHeld(directory))
-      await killCgroups(
-        this.#options.native,
-        attempt.cgroups.map(({ path }) => path),
-      );
-    if (await this.#launcher.untilReleased(directory)) directory.remove();
-    else this.#options.logger.error({ path: directory.path }, 'a killed shim does not end');
-  }
-
-  async #adoptProcess(directory: ProcessDirectory): Promise<SupervisedProcess | undefined> {
-    const attempt = directory.readAttempt();
-    if (attempt === undefined || attempt.boot_id !== this.#bootId) return undefined;
-    if (directory.readExit() === undefined) {
-      const alive = await this.#launcher.adopt(directory);
-      if (alive !== undefined) {
-        const start = directory.readStart() ?? { ...alive.started, startTicks: 0n };
-        return SupervisedProcess.watch(this.#parts(directory, attempt, start), alive.connection);
-      }
-    }
-    const start = directory.readStart();
-    if (start === undefined) return undefined;
-    const ended = SupervisedProcess.ended(this.#parts(directory, attempt, start));
-    await ended.exited;
-    return ended;
+    this.#announce(container, '', found.main);
+    for (const [execId, exec] of found.execs) this.#announce(container, execId, exec);
+    return container;
   }
 
   #parts(directory: ProcessDirectory, attempt: AttemptRecord, start: StartRecord, held = false) {

@@ -4,12 +4,13 @@ import { killCgroups } from './cgroup-kill.js';
 import type { NativeSpawner } from './native.js';
 import type { AttemptRecord, ExitRecord, ProcessDirectory, StartRecord } from './runtime-records.js';
 import type { ShimLauncher } from './shim-launcher.js';
-import type { ShimConnection } from './shim-connection.js';
+import { ShimConnection } from './shim-connection.js';
 import { encodeFrame, encodeResize, frameKind, type LogLoss, NO_LOG_LOSS } from './shim-protocol.js';
 
 const SIGKILL = 9;
 const LOST_EXIT_CODE = 137;
 const LOCK_DELAYS_MS = [1, 5, 20, 50, 200];
+const RECONNECT_DELAY_MS = 200;
 
 export interface ProcessParts {
   readonly native: NativeSpawner;
@@ -25,6 +26,7 @@ export interface ProcessParts {
  * One process with a shim: a container's first, or an exec.
  *
  *     running ── EXIT frame ──────────────────────────────> exited
+ *        ├────── connection gone, lock held: connects again
  *        └────── shim gone ── exit record there? ── yes ──> exited
  *                                  └── no ── kill ──> exited, lost
  */
@@ -34,6 +36,8 @@ export class SupervisedProcess {
   readonly start: StartRecord;
   /** Settled with the end of the process. */
   readonly exited: Promise<ExitRecord>;
+  /** Settled once its shim has said something, or the process has ended. */
+  readonly answered: Promise<void>;
   readonly #native: NativeSpawner;
   readonly #launcher: ShimLauncher;
   #exit: ExitRecord | undefined;
@@ -43,6 +47,7 @@ export class SupervisedProcess {
   #left = false;
   #held: boolean;
   #resolveExited: (exit: ExitRecord) => void = () => {};
+  #resolveAnswered: () => void = () => {};
 
   private constructor(parts: ProcessParts) {
     this.directory = parts.directory;
@@ -52,12 +57,20 @@ export class SupervisedProcess {
     this.#native = parts.native;
     this.#launcher = parts.launcher;
     this.exited = new Promise((resolve) => (this.#resolveExited = resolve));
+    this.answered = new Promise((resolve) => (this.#resolveAnswered = resolve));
   }
 
   /** A process whose shim is connected. */
   static watch(parts: ProcessParts, connection: ShimConnection): SupervisedProcess {
     const process = new SupervisedProcess(parts);
     process.#follow(connection);
+    return process;
+  }
+
+  /** A process whose shim lives, as its lock says, and is connected to as soon as it lets us. */
+  static resume(parts: ProcessParts): SupervisedProcess {
+    const process = new SupervisedProcess(parts);
+    void process.#reconnect();
     return process;
   }
 
@@ -110,6 +123,7 @@ export class SupervisedProcess {
     this.#exit = Object.freeze(exit);
     this.#seeLogLoss(exit.logLoss, 0);
     this.#resolveExited(this.#exit);
+    this.#resolveAnswered();
   }
 
   #seeLogLoss({ records, bytes }: LogLoss, errno: number): void {
@@ -122,6 +136,7 @@ export class SupervisedProcess {
   #follow(connection: ShimConnection): void {
     this.#connection = connection;
     connection.listen((message) => {
+      this.#resolveAnswered();
       if (message.kind === 'exit') this.#end({ ...message.exit, lost: false });
       else if (message.kind === 'logLost') this.#seeLogLoss(message.loss, message.errno);
     });
@@ -136,10 +151,19 @@ export class SupervisedProcess {
       if (!this.#launcher.isHeld(this.directory)) return this.#shimGone();
       await delay(wait);
     }
-    const again = await this.#launcher.adopt(this.directory);
-    if (this.#left) again?.connection.close();
-    else if (again !== undefined) this.#follow(again.connection);
-    else await this.#shimGone();
+    await this.#reconnect();
+  }
+
+  /** As long as the lock is held the shim lives and holds the process, however long it is silent. */
+  async #reconnect(): Promise<void> {
+    for (;;) {
+      const connection = await ShimConnection.open(this.directory.path).catch(() => undefined);
+      if (this.#left) return connection?.close();
+      if (connection !== undefined) return this.#follow(connection);
+      if (this.#settleFromRecord()) return;
+      if (!this.#launcher.isHeld(this.directory)) return this.#shimGone();
+      await delay(RECONNECT_DELAY_MS);
+    }
   }
 
   /** True when nothing is left to find out: the end is known, or the next life of the service will see to it. */
