@@ -6,14 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { runtimes, type RuntimeName } from './runtimes.js';
 import { Subject, makeCgroupParents, removeCgroupParents } from './subject.js';
-
-/** Why a runtime is known not to do as the case says, and what its failure looks like. */
-export interface Difference {
-  readonly why: string;
-  readonly seen: RegExp;
-  /** A race of the reference: it does as the case says at one time and not at another. Never for gantry-oci. */
-  readonly unsteady?: true;
-}
+import { judge, type Difference } from './verdict.js';
 
 export interface Case {
   /** A sentence that states the promise. */
@@ -27,10 +20,6 @@ export interface Case {
 }
 
 export const differently = (why: string, seen: RegExp): Difference => ({ why, seen });
-
-/** What gantry-oci does not do today; it says so by name, or `seen` says what it does instead. */
-export const notDone = (seen = /is not supported|are not supported/): Difference =>
-  differently('not done yet', seen);
 
 /** Properties that the specification got after the references' versions: refused or ignored by them, each in its way. */
 export const newerThanReferences = {
@@ -72,18 +61,9 @@ export function proveCases(group: string, cases: readonly Case[]): void {
       for (const runtime of runtimes) {
         if (only !== undefined && !only.includes(runtime.name)) continue;
         void test(`${runtime.name}: ${one.title}`, async () => {
-          const difference = one.differs?.[runtime.name];
-          const failure = await judgeOnce(one, new Subject(runtime, scratch));
-          if (difference === undefined) {
-            if (failure !== undefined) throw failure;
-            return;
-          }
-          if (difference.unsteady === true) return;
-          assert.ok(
-            failure !== undefined,
-            `${runtime.name} does as the case says: the difference "${difference.why}" is no more`,
+          await judge(runtime.name, one.differs?.[runtime.name], () =>
+            judgeOnce(one, new Subject(runtime, scratch)),
           );
-          assert.match(failure.message, difference.seen, `another difference than "${difference.why}"`);
         });
       }
   });

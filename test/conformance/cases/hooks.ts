@@ -225,15 +225,12 @@ export const hookCases: readonly Case[] = [
     title: `a ${kind} hook whose path is not absolute is refused`,
     covers: [`hooks.${kind}[].path`],
     async judge(t) {
-      t.spec.hooks = { [kind]: [{ path: 'true' }] };
+      // One that reads the state: crun fails over the closed pipe of one that is gone before.
+      t.spec.hooks = { [kind]: [{ path: 'cat' }] };
       await t.refused(/hook|path|absolute/i);
     },
     differs: {
-      crun: {
-        ...differently('crun looks relative paths up', /accepted/),
-        // Whether its init has told that the hook failed before create looks.
-        ...(kind === 'startContainer' ? { unsteady: true as const } : {}),
-      },
+      crun: differently('crun looks relative paths up', /accepted/),
       ...(kind === 'poststop' ? { runc: differently('runc finds out too late to refuse', /accepted/) } : {}),
     },
   })),
