@@ -1,4 +1,4 @@
-import { DEFAULT_DEVICE_RULES } from '@gantry/oci';
+import { DEFAULT_DEVICE_RULES, type RuntimeDeviceCgroup } from '@gantry/oci';
 
 /** One rule of the runtime-spec's `linux.resources.devices`, checked. Of the rules for a device the last one counts. */
 export interface DeviceRule {
@@ -26,6 +26,16 @@ export function readDeviceRules(json: Uint8Array): RulesOrProblem {
   return Array.isArray(parsed)
     ? checkDeviceRules(parsed, 'devices_json')
     : { problem: 'devices_json is not a JSON array' };
+}
+
+/** `linux.resources.devices`, with what every container may use behind the spec's own rules, which mostly begin with "nothing". */
+export function readContainerRules(own: readonly RuntimeDeviceCgroup[]): RulesOrProblem {
+  const [nothing, ...allowed] = DEFAULT_DEVICE_RULES;
+  const rules = [...(nothing === undefined ? [] : [nothing]), ...own];
+  const read = checkDeviceRules([...rules, ...allowed], 'linux.resources.devices');
+  // The caller counts its own.
+  if (!('problem' in read)) return read;
+  return { problem: read.problem.replace(/\[(\d+)\]/, (_all, index) => `[${Number(index) - 1}]`) };
 }
 
 /** @param what names the list in a problem */

@@ -1,11 +1,11 @@
 import { existsSync, readFileSync, rmdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DEFAULT_DEVICE_RULES, type RuntimeDeviceCgroup, type RuntimeResources } from '@gantry/oci';
+import type { RuntimeResources } from '@gantry/oci';
 import { errnoName, readKernelFileIfPresent, reasonOf, wordsOf } from './cgroup-files.js';
 import { directoryIn, parseOwnCgroups } from './cgroup-path.js';
 import { handDown, inheritCpusets } from './delegation.js';
 import { restrictDevices } from './device-access.js';
-import { checkDeviceRules } from './device-rules.js';
+import { readContainerRules } from './device-rules.js';
 import { makeDirectory, processesIn } from './directories.js';
 import { freezerOf } from './freezing.js';
 import { detectHierarchies, primaryOf, type Hierarchies, type Hierarchy, type Place } from './hierarchies.js';
@@ -205,14 +205,8 @@ export function pathsOf(places: readonly Place[]): (write: PlacedWrite) => strin
   return pathsBelow(({ hierarchy }) => directories.get(hierarchy) ?? '');
 }
 
-/** What every container may use comes after the spec's own rules, which mostly begin with "nothing". */
-function withDefaults(rules: readonly RuntimeDeviceCgroup[]): readonly RuntimeDeviceCgroup[] {
-  const [nothing, ...allowed] = DEFAULT_DEVICE_RULES;
-  return [...(nothing === undefined ? [] : [nothing]), ...rules, ...allowed];
-}
-
 function applyDevices(input: CreateCgroupInput, places: readonly Place[], maker: CgroupMaker): void {
-  const read = checkDeviceRules(withDefaults(input.resources?.devices ?? []), 'linux.resources.devices');
+  const read = readContainerRules(input.resources?.devices ?? []);
   if ('problem' in read) throw new Error(read.problem);
   // Whoever may not write cgroups cannot make device nodes either, and a user namespace gives no access to any.
   if (input.rootless || maker.problems.length > 0 || isInUserNamespace()) {

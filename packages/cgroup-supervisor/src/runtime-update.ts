@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { RuntimeResources } from '@gantry/oci';
 import { readKernelFileIfPresent } from './cgroup-files.js';
 import { restrictDevices } from './device-access.js';
-import { checkDeviceRules } from './device-rules.js';
+import { readContainerRules } from './device-rules.js';
 import { placeFor, type Place } from './hierarchies.js';
 import { changeLimitsNow } from './limit-transaction.js';
 import { asked } from './resource-numbers.js';
@@ -18,10 +18,11 @@ export function updateCgroup(cgroup: RuntimeCgroup, resources: RuntimeResources)
   const plan = planResources(whole, hierarchiesOf(places));
   if ('problem' in plan) throw new Error(plan.problem);
   refuseBelowUse(whole, places);
-  const rules = checkDeviceRules(resources.devices ?? [], 'linux.resources.devices');
-  if ('problem' in rules) throw new Error(rules.problem);
+  const { devices = [] } = resources;
+  const read = readContainerRules(devices);
+  if ('problem' in read) throw new Error(read.problem);
   changeLimitsNow('the container', plan.writes, pathsOf(places));
-  if (rules.rules.length > 0 && !restrictDevices(places, rules.rules))
+  if (devices.length > 0 && !restrictDevices(places, read.rules))
     throw new Error('this machine offers no way to restrict devices');
   if (cgroup.scope !== undefined) updateScope(cgroup, whole);
 }
