@@ -4,6 +4,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { isUnified } from './machine.js';
 import { runtimes, type RuntimeName } from './runtimes.js';
 import { Subject, makeCgroupParents, removeCgroupParents } from './subject.js';
 import { judge, type Difference } from './verdict.js';
@@ -20,6 +21,7 @@ export interface Case {
 }
 
 export const differently = (why: string, seen: RegExp): Difference => ({ why, seen });
+export const differentlyOn = (on: 'v1' | 'v2', why: string, seen: RegExp): Difference => ({ why, seen, on });
 
 /** Properties that the specification got after the references' versions: refused or ignored by them, each in its way. */
 export const newerThanReferences = {
@@ -42,6 +44,9 @@ async function judgeOnce(one: Case, subject: Subject): Promise<AssertionError | 
   return failure;
 }
 
+const differenceHere = (difference: Difference | undefined): Difference | undefined =>
+  difference?.on === undefined || (difference.on === 'v2') === isUnified ? difference : undefined;
+
 /** Registers the tests: each case on each runtime. */
 export function proveCases(group: string, cases: readonly Case[]): void {
   const only = process.env['CONFORMANCE_RUNTIMES']?.split(',');
@@ -61,7 +66,7 @@ export function proveCases(group: string, cases: readonly Case[]): void {
       for (const runtime of runtimes) {
         if (only !== undefined && !only.includes(runtime.name)) continue;
         void test(`${runtime.name}: ${one.title}`, async () => {
-          await judge(runtime.name, one.differs?.[runtime.name], () =>
+          await judge(runtime.name, differenceHere(one.differs?.[runtime.name]), () =>
             judgeOnce(one, new Subject(runtime, scratch)),
           );
         });

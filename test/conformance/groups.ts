@@ -8,6 +8,7 @@ import { mountCases } from './cases/mounts.js';
 import { namespaceCases } from './cases/namespaces.js';
 import { pathCases } from './cases/paths.js';
 import { processCases } from './cases/process.js';
+import { resourceCases } from './cases/resources.js';
 import { rootCases } from './cases/root.js';
 import { schedulingCases } from './cases/scheduling.js';
 import { seccompCases } from './cases/seccomp.js';
@@ -24,6 +25,7 @@ export const groups = {
   namespaces: namespaceCases,
   paths: pathCases,
   process: processCases,
+  resources: resourceCases,
   root: rootCases,
   scheduling: schedulingCases,
   seccomp: seccompCases,

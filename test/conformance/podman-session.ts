@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { eventually, mustRun, runCommand, type CommandResult } from '@gantry/test-harness';
-import { isUnified } from './runtimes.js';
+import { isUnified } from './machine.js';
 
 export const podmanRuntimes = {
   'gantry-oci': fileURLToPath(new URL('../../../bin/gantry-oci', import.meta.url)),

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { eventually, isRoot } from '@gantry/test-harness';
 import { PodmanSession, image, podmanRuntimes } from './podman-session.js';
-import { isUnified } from './runtimes.js';
+import { isUnified } from './machine.js';
 
 interface Step {
   readonly title: string;

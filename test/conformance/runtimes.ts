@@ -35,6 +35,3 @@ export const runtimes: readonly Runtime[] = [
   { name: 'runc', command: ['runc'] },
   { name: 'crun', command: isHybrid ? withoutUnified : ['crun'] },
 ];
-
-/** Whether limits are files of cgroup v2; here v1 and hybrid are the same. */
-export const isUnified = existsSync('/sys/fs/cgroup/cgroup.controllers');

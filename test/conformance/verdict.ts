@@ -5,6 +5,8 @@ import type { RuntimeName } from './runtimes.js';
 export interface Difference {
   readonly why: string;
   readonly seen: RegExp;
+  /** Only where limits are files of this version of cgroups. */
+  readonly on?: 'v1' | 'v2';
 }
 
 /**
