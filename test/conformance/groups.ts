@@ -1,4 +1,5 @@
 import type { Case } from './case.js';
+import { cgroupCases } from './cases/cgroups.js';
 import { deviceCases } from './cases/devices.js';
 import { hookCases } from './cases/hooks.js';
 import { kernelCases } from './cases/kernel.js';
@@ -16,6 +17,7 @@ import { terminalCases } from './cases/terminal.js';
 
 /** All cases, by the name of the file in `cases` that has them. */
 export const groups = {
+  cgroups: cgroupCases,
   devices: deviceCases,
   hooks: hookCases,
   kernel: kernelCases,

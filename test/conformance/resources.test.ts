@@ -1,4 +1,5 @@
 import { proveCases } from './case.js';
 import { groups } from './groups.js';
 
+proveCases('cgroups', groups.cgroups);
 proveCases('resources', groups.resources);

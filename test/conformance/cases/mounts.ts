@@ -204,9 +204,9 @@ export const mountCases: readonly Case[] = [
     title: 'idmap with mappings of the mount shows the owner as mapped',
     covers: [
       'mount option idmap',
-      'mounts[].uidMappings.*',
+      'mounts[].uidMappings[].*',
       'mounts[].uidMappings',
-      'mounts[].gidMappings.*',
+      'mounts[].gidMappings[].*',
       'mounts[].gidMappings',
     ],
     async judge(t) {

@@ -191,6 +191,15 @@ export const resourceCases: readonly Case[] = [
     },
     named: /kernel|tcp|kmem/i,
   }),
+  {
+    // Linux takes the value on cgroup v1 and has enforced none since 5.16; v2 never had it.
+    title: 'memory.kernel is taken, though no kernel of today enforces it',
+    covers: ['linux.resources.memory.kernel'],
+    async judge(t) {
+      t.spec.linux.resources = { memory: { kernel: 32 * mebibyte } };
+      assert.equal(await t.inside('echo', 'ran'), 'ran\n');
+    },
+  },
   limitCase({
     title: 'memory.swappiness is set',
     covers: ['memory.swappiness'],
