@@ -64,6 +64,7 @@ export const planFlag = Object.freeze({
   noPivot: 1 << 9,
   keepKeyring: 1 << 10,
   awaitPlacement: 1 << 11,
+  moments: 1 << 12,
 });
 
 /** Hooks that run on the way to the container's command. */

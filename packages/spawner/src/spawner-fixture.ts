@@ -213,8 +213,14 @@ export class SpawnerFixture {
   #layer: string | undefined;
   readonly #cgroups: string[] = [];
 
-  static async make(): Promise<SpawnerFixture> {
-    const fixture = new SpawnerFixture();
+  readonly #native: NativeSpawner;
+
+  private constructor(native: NativeSpawner) {
+    this.#native = native;
+  }
+
+  static async make(native = loadNative()): Promise<SpawnerFixture> {
+    const fixture = new SpawnerFixture(native);
     chmodSync(fixture.directory, 0o755);
     mkdirSync(fixture.runDirectory);
     fixture.#sandbox = await makeSandbox(join(fixture.directory, 'sandbox'));
@@ -252,7 +258,7 @@ export class SpawnerFixture {
 
   /** The addon, telling of each shim the moment it runs. */
   #watchedNative(): NativeSpawner {
-    const native = loadNative();
+    const native = this.#native;
     return {
       ...native,
       startShim: (...values) => {

@@ -256,5 +256,6 @@ noreturn void become_process(const struct prepared *prepared, const struct proce
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail("set no_new_privs", "");
     load_seccomp(plan, agent, pid);
   }
+  moment(MOMENT_CONFINED);
   execute(arguments, environment);
 }

@@ -25,6 +25,7 @@ static bool launcher_is_needed(const struct prepared *prepared) {
 }
 
 static noreturn void run_init(const struct prepared *prepared, int sync) {
+  moment(MOMENT_INIT);
   die_with_parent(prepared);
   setsid();
   if (prepared->new_namespaces & CLONE_NEWNET) raise_loopback();
@@ -36,18 +37,22 @@ static noreturn void run_init(const struct prepared *prepared, int sync) {
     stdio = make_stdio(prepared, root, sync);
     close(root);
   } else {
-    
     int root = build_root(prepared);
+    moment(MOMENT_ROOT);
     run_steps(prepared, root);
+    moment(MOMENT_MOUNTS);
     stdio = make_stdio(prepared, root, sync);
+    moment(MOMENT_STDIO);
     run_hooks(prepared->plan, HOOK_CREATE_CONTAINER, "created", getpid());
     enter_root(prepared, root);
+    moment(MOMENT_INSIDE);
   }
   become_process(prepared, &stdio, sync, pid);
 }
 
 // The cgroup before the ids: a process that changed its ids is refused by cgroups its new ids do not own.
 static noreturn void run_stage(const struct prepared *prepared, int sync) {
+  moment(MOMENT_STAGE);
   die_with_parent(prepared);
   // As the host's root, who alone may enter it; a descriptor would stay in the host's mount namespace, the working directory is
   // taken over into the new one.
@@ -55,11 +60,13 @@ static noreturn void run_stage(const struct prepared *prepared, int sync) {
   if (prepared->flags & FLAG_AWAIT_PLACEMENT) sync_ask(sync, SYNC_ASK_PLACEMENT);
   for (int index = 0; index < prepared->cgroup_tasks_count; index++)
     if (write(prepared->cgroup_tasks[index], "0", 1) != 1) fail("join cgroup", prepared->cgroup_paths[index]);
+  moment(MOMENT_CGROUPS);
   apply_outer_limits(prepared->plan);
   apply_outer_scheduling(prepared->plan);
   struct namespace_work work = begin_namespace_work(prepared);
   enter_given_namespaces(prepared);
   uint64_t new_namespaces = finish_namespace_work(prepared, &work);
+  moment(MOMENT_NAMESPACES);
   // CLONE_PARENT: init becomes the launcher's child. The pid and time namespaces take effect for children only, so a second
   // process is needed in any case.
   struct clone_arguments arguments = {.flags = new_namespaces | CLONE_PARENT};
@@ -166,6 +173,7 @@ struct started launch(const struct prepared *prepared) {
   // be there before the stage has told its pid.
   while (!(launching.ready && launching.started.pid > 0) && sync_receive(sync[0], &message, fds, &fd_count) > 0)
     take(&launching, &message, fds, fd_count);
+  moment(MOMENT_EXECUTED);
   struct started *started = &launching.started;
   started->started_unix_nanos = now_unix_nanos();
   close(sync[0]);

@@ -66,6 +66,7 @@ static noreturn void be_shim(struct plan *plan, struct prepared *prepared) {
   int listener = listen_here();
   log_open(plan);
   prepare(prepared, plan);
+  moment(MOMENT_PREPARED);
   struct serving serving = {
       .listener = listener,
       .terminal = (prepared->flags & FLAG_TERMINAL) != 0,
@@ -78,6 +79,8 @@ static noreturn void be_shim(struct plan *plan, struct prepared *prepared) {
   serving.oom_kills_before = count_oom_kills(prepared, false);
   serving.started = launch(prepared);
   write_start_record(serving.attempt, &serving.started);
+  moment(MOMENT_RECORDED);
+  moments_write();
   release_prepared(prepared);
   plan_close(plan);
   serve(&serving);
@@ -112,6 +115,8 @@ int main(int argc, char **argv) {
   if (!opened) fail_with(error, "read plan", "");
   close(PLAN_FD);
   enter_directory(&plan);
+  moments_begin(flags);
+  moment(MOMENT_MAIN);
   if (flags & FLAG_CALLER) be_launcher(&plan, &prepared);
   be_shim(&plan, &prepared);
 }

@@ -81,6 +81,8 @@ enum plan_flag {
   FLAG_KEEP_KEYRING = 1 << 10,
   // The stage goes on only when the caller, told its pid, has put it where it belongs (a systemd scope).
   FLAG_AWAIT_PLACEMENT = 1 << 11,
+  // The shim writes down when each part of the start was reached (moments.c).
+  FLAG_MOMENTS = 1 << 12,
 };
 
 // Of TAG_HOOK; src/plan-format.ts has the same numbers.

@@ -260,6 +260,29 @@ void watch_oom_kills(const struct prepared *prepared);
 int oom_poll_fd(short *events);
 void see_oom_kills(void);
 
+// --- moments.c
+// In the order in which they are reached; src/spawner-driver.ts reads them by these numbers. CLOCK_MONOTONIC, nanoseconds.
+enum moment {
+  MOMENT_MAIN,
+  MOMENT_PREPARED,
+  MOMENT_STAGE,
+  MOMENT_CGROUPS,
+  MOMENT_NAMESPACES,  // the given ones are joined; the new ones come with init
+  MOMENT_INIT,
+  MOMENT_ROOT,
+  MOMENT_MOUNTS,
+  MOMENT_STDIO,
+  MOMENT_INSIDE,
+  MOMENT_CONFINED,
+  MOMENT_EXECUTED,
+  MOMENT_RECORDED,
+  MOMENTS,
+};
+void moments_begin(uint32_t flags);
+void moment(enum moment which);
+// `moments` in the runtime directory.
+void moments_write(void);
+
 // --- record.c
 int64_t now_unix_nanos(void);
 struct exit_facts {
