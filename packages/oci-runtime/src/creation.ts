@@ -26,6 +26,7 @@ import { startWords } from './start-words.js';
 
 /** Hooks may take their time; those with a timeout of their own end earlier. */
 const launchTimeoutMs = 3_600_000;
+const CAP_SYS_ADMIN = 21n;
 
 export interface Creation {
   readonly held: HeldContainer;
@@ -83,6 +84,7 @@ export async function createContainer(
 ): Promise<Creation> {
   const bundle = readBundle(given.text('bundle'), given.text('config'));
   const { spec } = bundle;
+  refuseWithoutRights(spec);
   const leaves = how.awaitStart || how.detach;
   const supervision: CallerSupervision = {
     kind: 'caller',
@@ -101,6 +103,15 @@ export async function createContainer(
     await discard(runtime, held);
     throw error;
   }
+}
+
+/** Rights come with root, with its capabilities, or in a user namespace of the container's own. */
+function refuseWithoutRights({ linux }: RuntimeSpec): void {
+  if (process.geteuid?.() === 0 || linux?.namespaces?.some(({ type }) => type === 'user')) return;
+  if (((readHostFacts().heldCapabilities ?? 0n) >> CAP_SYS_ADMIN) & 1n) return;
+  failure(
+    'a container without a user namespace needs root: add one to linux.namespaces, and mappings of ids',
+  );
 }
 
 /** A new container's directory. What a killed create has left of this id goes first. */

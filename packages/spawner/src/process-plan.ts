@@ -1,4 +1,4 @@
-import type { RuntimeProcess, RuntimeRlimit, WideInteger } from '@gantry/oci';
+import type { RuntimeLinux, RuntimeProcess, RuntimeRlimit, WideInteger } from '@gantry/oci';
 import { writeCapabilities } from './capability-plan.js';
 import { planTag, type PlanWriter } from './plan-format.js';
 import { refuse, withoutNul } from './refusal.js';
@@ -52,7 +52,7 @@ function writeRlimits(plan: PlanWriter, rlimits: readonly RuntimeRlimit[]): void
 /** What a process depends on besides its own description. Absent facts of the machine are left to init to find out. */
 export interface ProcessSurroundings {
   /** `linux` of the container that the process is in. */
-  readonly domain?: ExecutionDomain | undefined;
+  readonly domain?: (ExecutionDomain & Partial<Pick<RuntimeLinux, 'namespaces'>>) | undefined;
   readonly host?: ProcessHost | undefined;
   /** Told what is left out without failing the start. */
   readonly warn?: ((sentence: string) => void) | undefined;
@@ -96,7 +96,9 @@ export function writeProcess(
       for (const group of additionalGids) record.u32(idOf(group, 'process.user.additionalGids'));
     });
   const { domain = {}, host = {}, warn = () => {} } = surroundings;
-  writeCapabilities(plan, process.capabilities ?? {}, host.heldCapabilities, warn);
+  // Whoever is in a user namespace of the container's has all of them there.
+  const isInside = domain.namespaces?.some(({ type }) => type === 'user') === true;
+  writeCapabilities(plan, process.capabilities ?? {}, isInside ? undefined : host.heldCapabilities, warn);
   writeRlimits(plan, process.rlimits ?? []);
   const { oomScoreAdj, consoleSize } = process;
   if (oomScoreAdj !== undefined) {

@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,7 +85,8 @@ static void set_ids(const struct prepared *prepared) {
   umask(mask);
   // A user namespace whose maps were made without privilege has given up setgroups(2): without groups asked for there is nothing to
   // set, those of the host went when it was entered.
-  bool given_up = count == 0 && prepared->user_namespace >= 0;
+  bool is_inside = prepared->user_namespace >= 0 || (prepared->target_namespaces & CLONE_NEWUSER) != 0;
+  bool given_up = count == 0 && is_inside;
   if (setgroups(count, groups) < 0 && !(given_up && errno == EPERM)) fail("set groups", "");
   if (setresgid(gid, gid, gid) < 0) fail("set group", "");
   if (setresuid(uid, uid, uid) < 0) fail("set user", "");

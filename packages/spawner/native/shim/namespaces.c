@@ -1,13 +1,16 @@
 // Namespaces that exist before the container does, and the user namespace that all of its own belong to.
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "kernel.h"
 #include "shim.h"
@@ -112,6 +115,29 @@ int make_mapping(const char *uids, const char *gids) {
   return take_namespace(child, hold);
 }
 
+// Until then the ids are the host's, which have no name in there. EPERM: setgroups(2) was given up for the map.
+static void become_container_root(void) {
+  if (setgroups(0, NULL) < 0 && errno != EPERM) fail("become container root", "");
+  if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) fail("become container root", "");
+}
+
+static bool has_host_rights(void) {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2];
+  if (syscall(SYS_capget, &header, data) < 0) fail("read capabilities", "");
+  return (data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN)) != 0;
+}
+
+// Who is not root has rights in the user namespace alone that was just made, and none to clone mounts of the host: the launcher
+// itself goes in, becomes root there, and has a copy of the host's mounts that belongs to it.
+void enter_without_host_rights(struct prepared *prepared) {
+  if (has_host_rights()) return;
+  if (setns(prepared->user_namespace, CLONE_NEWUSER) < 0) fail("join user namespace", "");
+  become_container_root();
+  if (unshare(CLONE_NEWNS) < 0) fail("make mount namespace", "");
+  prepared->is_inside_user_namespace = true;
+}
+
 void open_joined_namespace(struct prepared *prepared, struct cursor *body) {
   uint64_t kind = read_u64(body);
   const char *path = read_string(body);
@@ -142,7 +168,7 @@ void enter_given_namespaces(const struct prepared *prepared) {
       if (errno != EPERM || prepared->user_namespace < 0) fail("join namespace", one->path);
       later[index] = true;
     }
-    if (prepared->user_namespace < 0) return;
+    if (prepared->user_namespace < 0 || prepared->is_inside_user_namespace) return;
     // In there it may be forbidden: the groups of the host's root go while it is not. Who is not root keeps those it has.
     if (setgroups(0, NULL) < 0 && errno != EPERM) fail("join user namespace", "");
     // It owns every namespace made from here on.
@@ -151,7 +177,5 @@ void enter_given_namespaces(const struct prepared *prepared) {
       if (later[index] && setns(prepared->joined[index].fd, (int)prepared->joined[index].kind) < 0)
         fail("join namespace", prepared->joined[index].path);
   }
-  // Until now the ids are the host's root, which has no name in there. EPERM: setgroups(2) was given up for the map.
-  if (setgroups(0, NULL) < 0 && errno != EPERM) fail("become container root", "");
-  if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) fail("become container root", "");
+  become_container_root();
 }

@@ -212,7 +212,9 @@ void prepare(struct prepared *prepared, const struct plan *plan) {
       case TAG_NAMESPACE_PATH: open_joined_namespace(prepared, body); break;
       // The first of its two or more maps; all are read there.
       case TAG_ID_MAP:
-        if (prepared->user_namespace < 0) prepared->user_namespace = make_user_namespace(plan);
+        if (prepared->user_namespace >= 0) break;
+        prepared->user_namespace = make_user_namespace(plan);
+        enter_without_host_rights(prepared);
         break;
       case TAG_PRESERVED_DESCRIPTORS: prepared->preserved_descriptors = read_u32(body); break;
       case TAG_SECCOMP_LISTENER: prepared->seccomp_agent = connect_seccomp_agent(body); break;

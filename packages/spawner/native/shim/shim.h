@@ -32,6 +32,7 @@ struct prepared {
   uint32_t flags;
   uint64_t new_namespaces;
   int user_namespace;                     // -1: none, or the caller's own
+  bool is_inside_user_namespace;          // the launcher itself, too
   struct joined_namespace joined[MAX_JOINED];  // all but the user namespace
   int joined_count;
   uint32_t preserved_descriptors;
@@ -117,6 +118,7 @@ pid_t sync_ask(int sync, enum sync_kind question);
 // --- namespaces.c
 // Made by a child that ends at once; the descriptor keeps it. Fails by fail().
 int make_user_namespace(const struct plan *plan);
+void enter_without_host_rights(struct prepared *prepared);
 // One that nobody enters, for the ids of a mount; lines of uid_map(5) and gid_map(5).
 int make_mapping(const char *uids, const char *gids);
 void open_joined_namespace(struct prepared *prepared, struct cursor *body);
