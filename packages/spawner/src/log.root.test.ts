@@ -9,6 +9,7 @@ import {
   readFileSync,
   readSync,
   statSync,
+  writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -253,3 +254,56 @@ test('what a fast writer writes arrives whole in the log and at a client', optio
   assert.deepEqual([logged, rest], [total, '']);
   assert.ok(seconds < 30, `${seconds} s`);
 });
+
+/** Lines of all lengths with every kind of character that JSON writes in another way; another text for each seed. */
+function makeText(seed: number, length: number): string {
+  const parts = [
+    'plain',
+    ' ',
+    '"',
+    '\\',
+    '\t',
+    '\r',
+    '\u0000',
+    '\u001b[1m',
+    '\u007f',
+    'ä',
+    '漢字',
+    '😀',
+    '\n',
+  ];
+  let state = seed;
+  let text = '';
+  while (text.length < length) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    text += parts[(state >>> 16) % parts.length];
+    if (state % 5000 === 0) text += 'long'.repeat(state % 9000);
+  }
+  return text;
+}
+
+test(
+  'a writer faster than the disk waits for it: every byte is in the log, in its order, over many rotations',
+  { ...options, timeout: 60_000 },
+  async () => {
+    const blocks = Array.from({ length: 16 }, (_, index) => Buffer.from(makeText(index + 1, 100_000)));
+    const whole = Buffer.concat(Array.from({ length: 32 }, () => blocks).flat());
+    writeFileSync(join(fixture.layer, 'text'), whole);
+    const id = newId();
+    const log = { path: fixture.logPath(id), maxSizeBytes: 10_000_000, maxFiles: 100 };
+    const { main } = await fixture.spawner.start(fixture.request(id, specOf(['cat', '/text']), { log }));
+    const { exitCode, logLoss } = await main.exited;
+    assert.deepEqual([exitCode, logLoss.records], [0, 0]);
+    let at = 0;
+    for (let file = 99; file >= 0; file--) {
+      const path = file === 0 ? log.path : `${log.path}.${file}`;
+      if (!existsSync(path)) continue;
+      assert.ok(statSync(path).size <= log.maxSizeBytes, path);
+      const text = parseLines(readFileSync(path, 'utf8')).map((line) => line.log);
+      const bytes = Buffer.from(text.join(''));
+      assert.ok(bytes.equals(whole.subarray(at, at + bytes.length)), `${path} differs`);
+      at += bytes.length;
+    }
+    assert.equal(at, whole.length);
+  },
+);

@@ -117,6 +117,7 @@ static void write_logs(unsigned long times) {
       stream.buffer[stream.length + index] = random_number(300) == 0 ? '\n' : (char)(random_number(3) == 0 ? 0x80 + random_number(128) : random_number(128));
     stream.length += add;
     log_stream(&stream, random_number(8) == 0);
+    if (random_number(4) == 0) log_flush();
     if (stream.logged > stream.length) abort();
     // As the poll loop does once clients have been told.
     stream.length -= stream.logged;

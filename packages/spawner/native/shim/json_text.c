@@ -4,11 +4,38 @@
 
 #include "shim.h"
 
-// Length of the UTF-8 sequence at `at`, 0 when it is not one.
+// A container's output goes through here byte by byte.
+#pragma GCC optimize("O2")
+#pragma GCC diagnostic ignored "-Woverride-init"
+
+#define SIXTEEN(MAKE, from)                                                                                                     \
+  MAKE((from) + 0), MAKE((from) + 1), MAKE((from) + 2), MAKE((from) + 3), MAKE((from) + 4), MAKE((from) + 5), MAKE((from) + 6), \
+      MAKE((from) + 7), MAKE((from) + 8), MAKE((from) + 9), MAKE((from) + 10), MAKE((from) + 11), MAKE((from) + 12),            \
+      MAKE((from) + 13), MAKE((from) + 14), MAKE((from) + 15)
+#define PLAIN(byte) {{byte}, 1, 0}
+#define CONTROL(byte) {{'\\', 'u', '0', '0', '0' + ((byte) >> 4), ((byte) & 15) < 10 ? '0' + ((byte) & 15) : 'a' - 10 + ((byte) & 15)}, 6, 0}
+
+// What each byte is written as when it stands for itself. Lead: it begins a sequence, if the bytes behind it go on with one.
+static const struct {
+  char text[6];
+  uint8_t length, lead;
+} escapes[256] = {
+    SIXTEEN(CONTROL, 0x00), SIXTEEN(CONTROL, 0x10), SIXTEEN(PLAIN, 0x20), SIXTEEN(PLAIN, 0x30),
+    SIXTEEN(PLAIN, 0x40),   SIXTEEN(PLAIN, 0x50),   SIXTEEN(PLAIN, 0x60), SIXTEEN(PLAIN, 0x70),
+    [0x80 ... 0xff] = {"\xef\xbf\xbd", 3, 0},
+    [0xc2 ... 0xf4] = {"\xef\xbf\xbd", 3, 1},
+    ['\n'] = {"\\n", 2, 0},
+    ['\r'] = {"\\r", 2, 0},
+    ['\t'] = {"\\t", 2, 0},
+    ['"'] = {"\\\"", 2, 0},
+    ['\\'] = {"\\\\", 2, 0},
+};
+enum { WORD = sizeof escapes[0] };
+
+// Length of the UTF-8 sequence that begins with 0xc2 to 0xf4, 0 when it is not one.
 static size_t utf8_length(const unsigned char *at, size_t left) {
-  size_t length = at[0] < 0x80 ? 1 : at[0] >= 0xc2 && at[0] < 0xe0 ? 2 : at[0] >= 0xe0 && at[0] < 0xf0 ? 3
-                  : at[0] >= 0xf0 && at[0] < 0xf5 ? 4 : 0;
-  if (length == 0 || length > left) return 0;
+  size_t length = at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
+  if (length > left) return 0;
   for (size_t index = 1; index < length; index++)
     if ((at[index] & 0xc0) != 0x80) return 0;
   if (length == 3 && ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] >= 0xa0))) return 0;
@@ -16,76 +43,55 @@ static size_t utf8_length(const unsigned char *at, size_t left) {
   return length;
 }
 
-// Whether one of eight bytes is a control character, a quote, a backslash or not ASCII: then they are looked at one by one.
-static bool has_special(uint64_t eight) {
+// How many bytes come before the first control character, quote, backslash or byte that is not ASCII. What a byte borrows spoils
+// those behind it only.
+static size_t plain_bytes(uint64_t word) {
   const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
-  uint64_t quote = eight ^ (ones * '"'), backslash = eight ^ (ones * '\\');
-  return ((eight | (eight - ones * 0x20) | (quote - ones) | (backslash - ones)) & highs) != 0;
+  uint64_t quote = word ^ (ones * '"'), backslash = word ^ (ones * '\\');
+  uint64_t special = (word | (word - ones * 0x20) | (quote - ones) | (backslash - ones)) & highs;
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the first byte of a word is taken for its lowest"
+#endif
+  return special == 0 ? WORD : (size_t)__builtin_ctzll(special) / 8;
 }
 
-static size_t plain_length(const unsigned char *text, size_t length) {
-  size_t at = 0;
-  for (;;) {
-    uint64_t eight;
-    while (length - at >= sizeof eight) {
-      memcpy(&eight, text + at, sizeof eight);
-      if (has_special(eight)) break;
-      at += sizeof eight;
-    }
-    size_t before = at;
-    for (int looked = 0; looked < 8 && at < length; looked++) {
-      if (text[at] >= 0x80) {
-        size_t sequence = utf8_length(text + at, length - at);
-        if (sequence == 0) return at;
-        at += sequence;
-      } else if (text[at] < 0x20 || text[at] == '"' || text[at] == '\\') {
-        return at;
-      } else {
-        at++;
-      }
-    }
-    if (at == before) return at;
-  }
-}
-
-static size_t escape_byte(char *out, unsigned char byte) {
-  static const char hex[] = "0123456789abcdef";
-  char letter = byte == '\n' ? 'n' : byte == '\r' ? 'r' : byte == '\t' ? 't' : byte == '"' || byte == '\\' ? (char)byte : 0;
-  if (letter != 0) return memcpy(out, (char[]){'\\', letter}, 2), 2;
-  if (byte >= 0x80) return memcpy(out, "\xef\xbf\xbd", 3), 3;
-  return memcpy(out, (char[]){'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]}, 6), 6;
-}
-
+// Eight bytes at a time, and eight one by one where one of them is special: such bytes seldom come alone.
 size_t json_escape(char *out, const char *bytes, size_t length) {
-  const unsigned char *text = (const unsigned char *)bytes;
-  size_t made = 0;
-  for (size_t at = 0; at < length;) {
-    size_t plain = plain_length(text + at, length - at);
-    memcpy(out + made, text + at, plain);
-    made += plain;
-    at += plain;
-    if (at < length) made += escape_byte(out + made, text[at++]);
+  const unsigned char *at = (const unsigned char *)bytes, *end = at + length;
+  char *to = out;
+  while (at < end) {
+    if (end - at >= WORD) {
+      uint64_t word;
+      memcpy(&word, at, WORD);
+      memcpy(to, &word, WORD);
+      size_t plain = plain_bytes(word);
+      at += plain;
+      to += plain;
+      if (plain == WORD) continue;
+    }
+    const unsigned char *stop = end - at > WORD ? at + WORD : end;
+    while (at < stop) {
+      unsigned char byte = *at, next = end - at > 1 ? at[1] : 0;
+      // One branch that is seldom taken, whatever the bytes: in binary output all others are guessed wrong.
+      if (escapes[byte].lead & ((next & 0xc0) == 0x80)) {
+        size_t sequence = utf8_length(at, (size_t)(end - at));
+        if (sequence > 0) {
+          for (; sequence > 0; sequence--) *to++ = (char)*at++;
+          continue;
+        }
+      }
+      memcpy(to, &escapes[byte], WORD);
+      to += escapes[byte].length;
+      at++;
+    }
   }
-  return made;
-}
-
-size_t json_escaped_length(const char *bytes, size_t length) {
-  const unsigned char *text = (const unsigned char *)bytes;
-  size_t made = 0;
-  for (size_t at = 0; at < length;) {
-    size_t plain = plain_length(text + at, length - at);
-    made += plain;
-    at += plain;
-    char escaped[6];
-    if (at < length) made += escape_byte(escaped, text[at++]);
-  }
-  return made;
+  return (size_t)(to - out);
 }
 
 size_t whole_characters(const char *bytes, size_t length) {
   const unsigned char *text = (const unsigned char *)bytes;
   size_t last = length;
   while (last > 0 && length - last < 3 && (text[last - 1] & 0xc0) == 0x80) last--;
-  if (last == 0 || text[last - 1] < 0xc2) return length;
+  if (last == 0 || text[last - 1] < 0xc2 || text[last - 1] > 0xf4) return length;
   return utf8_length(text + last - 1, length - last + 1) == 0 ? last - 1 : length;
 }

@@ -12,13 +12,19 @@
 #include "kernel.h"
 #include "shim.h"
 
+// A hundred megabytes a second, in lines of twenty bytes.
+#pragma GCC optimize("O2")
+
 enum {
   // The most that one record grows to: every byte of a full buffer as \u00xx, and what is around it.
   LARGEST_RECORD = 6 * STREAM_CHUNK + 160,
-  // Gathered before it is written; a larger record stands alone.
-  FLUSH_AT = 32 * 1024,
+  // The file grows by whole pieces of this size, from one multiple of it to the next, as long as more is there to be written: the
+  // page cache then holds them as one, which halves the work.
+  PIECE = 32 * 1024,
   MOST_RECORDS = 512,
   NOTICE_TEXT = 200,
+  // What json_escape may write past its end.
+  SLACK = 8,
   // Where pages are larger, madvise refuses, and the memory is kept.
   PAGE = 4096,
 };
@@ -30,11 +36,15 @@ static uint64_t log_size, log_limit;
 static uint64_t whole_size;
 static uint32_t log_files;
 
-// Records on their way into the file. Behind FLUSH_AT lies memory that only a binary record touches; it is given back.
-_Alignas(PAGE) static char out[FLUSH_AT + LARGEST_RECORD];
-static size_t out_length;
-// Bytes of the process in each of them. The first may be the rest of a record whose beginning is in the file already.
-static uint16_t raw_lengths[MOST_RECORDS];
+// Records on their way into the file. Behind the first piece lies memory that only a binary record touches; it is given back.
+_Alignas(PAGE) static char out[PIECE + LARGEST_RECORD + SLACK];
+static size_t out_length, out_touched;
+// Where each of them ends, and how many bytes of the process it holds. The first may be the rest of a record whose beginning is in
+// the file already.
+static struct {
+  uint32_t end;
+  uint16_t raw_length;
+} records[MOST_RECORDS];
 static size_t out_records;
 static bool torn;
 // Index of the notice of a loss among them, and what it tells of; -1: none.
@@ -63,58 +73,72 @@ static bool reported_all(void) { return lost.records == reported.records; }
 
 bool log_owes(void) { return log_fd >= 0 && (torn || !reported_all()); }
 
-// What could not be written is gone, but for the rest of a record that the file holds the beginning of.
-static void lose(size_t done, int error) {
-  size_t first = 0, at = 0;
-  while (first < out_records) {
-    const char *end = memchr(out + at, '\n', out_length - at);
-    size_t next = (size_t)(end - out) + 1;
-    if (next > done) break;
-    if ((int)first == notice) reported = noticed;
-    at = next;
-    first++;
+// The first `done` bytes are in the file.
+static void settle(size_t done) {
+  size_t whole = out_records;
+  while (whole > 0 && records[whole - 1].end > done) whole--;
+  size_t at = whole == 0 ? 0 : records[whole - 1].end;
+  log_size += done;
+  bool is_same = torn && whole == 0;
+  torn = is_same || done > at;
+  if (torn && !is_same) whole_size = log_size - (done - at);
+  if (notice >= 0 && notice < (int)whole) reported = noticed;
+  notice = notice < (int)whole ? -1 : notice - (int)whole;
+  out_records -= whole;
+  for (size_t index = 0; index < out_records; index++) {
+    records[index].end = records[whole + index].end - (uint32_t)done;
+    records[index].raw_length = records[whole + index].raw_length;
   }
-  bool still_torn = torn && first == 0, keep = done > at || still_torn;
-  if (!still_torn) whole_size = log_size - (done - at);
-  size_t kept = 0;
-  if (keep) {
-    const char *end = memchr(out + done, '\n', out_length - done);
-    kept = (size_t)(end - (out + done)) + 1;
-    memmove(out, out + done, kept);
-    if ((int)first == notice) reported = noticed;
-    raw_lengths[0] = raw_lengths[first];
-  }
-  for (size_t index = first + (keep ? 1 : 0); index < out_records; index++) {
-    if ((int)index == notice) continue;
-    lost.records++;
-    lost.bytes += raw_lengths[index];
-  }
-  lost.error = error;
-  notice = -1;
-  torn = keep;
-  out_records = keep ? 1 : 0;
-  out_length = kept;
+  out_length -= done;
+  memmove(out, out + done, out_length);
 }
 
-static void flush_out(void) {
-  size_t done = 0, length = out_length;
+// What could not be written is gone, but for the rest of a record that the file holds the beginning of.
+static void lose(int error) {
+  size_t kept = torn ? 1 : 0;
+  for (size_t index = kept; index < out_records; index++) {
+    if ((int)index == notice) continue;
+    lost.records++;
+    lost.bytes += records[index].raw_length;
+  }
+  lost.error = error;
+  if (torn && notice == 0) reported = noticed;
+  notice = -1;
+  out_records = kept;
+  out_length = kept == 0 ? 0 : records[0].end;
+}
+
+static void flush_out(size_t length) {
+  size_t done = 0;
   while (done < length) {
     ssize_t wrote = write(log_fd, out + done, length - done);
     if (wrote < 0 && errno == EINTR) continue;
+    int error = wrote < 0 ? errno : ENOSPC;
     if (wrote <= 0) {
-      log_size += done;
-      lose(done, wrote < 0 ? errno : ENOSPC);
-      return;
+      settle(done);
+      return lose(error);
     }
     done += (size_t)wrote;
   }
-  // Whole pages only: the kernel would round up, and empty what stands behind.
-  if (length > FLUSH_AT) madvise(out + FLUSH_AT, (sizeof out - FLUSH_AT) / PAGE * PAGE, MADV_DONTNEED);
-  log_size += done;
-  if (notice >= 0) reported = noticed;
-  notice = -1;
-  torn = false;
-  out_length = out_records = 0;
+  settle(length);
+}
+
+// What a binary record has touched. Whole pages only: the kernel would round up, and empty what stands behind.
+static void give_back(void) {
+  if (out_touched <= PIECE || out_length > PIECE) return;
+  madvise(out + PIECE, (sizeof out - PIECE) / PAGE * PAGE, MADV_DONTNEED);
+  out_touched = out_length;
+}
+
+void log_flush(void) {
+  if (out_length > 0) flush_out(out_length);
+  give_back();
+}
+
+// Up to the last border of a piece, if there is one.
+static void flush_pieces(void) {
+  uint64_t border = (log_size + out_length) / PIECE * PIECE;
+  if (border > log_size) flush_out((size_t)(border - log_size));
 }
 
 static void drop_oldest(void) {
@@ -170,18 +194,30 @@ static void take_time(void) {
   for (char *digit = now_text + 28; digit >= now_text + 20; digit--, nanos /= 10) *digit = (char)('0' + nanos % 10);
 }
 
-static void put(const char *text, size_t length) {
+static inline void put(const char *text, size_t length) {
   memcpy(out + out_length, text, length);
   out_length += length;
 }
 
-static void end_record(const char *stream, size_t raw_length) {
-  put("\",\"stream\":\"", 12);
-  put(stream, strlen(stream));
-  put("\",\"time\":\"", 10);
-  put(now_text, sizeof now_text - 1);
-  put("\"}\n", 3);
-  raw_lengths[out_records++] = (uint16_t)raw_length;
+// What stands behind the text of a record; the same for all that was read at once.
+static struct record_end {
+  char text[sizeof "\",\"stream\":\"stdout\",\"time\":\"\"}\n" - 1 + sizeof now_text - 1];
+} record_end;
+
+static void make_record_end(const char *stream) {
+  size_t at = 0;
+  const char *const parts[] = {"\",\"stream\":\"", stream, "\",\"time\":\"", now_text, "\"}\n"};
+  for (size_t index = 0; index < sizeof parts / sizeof *parts; index++) {
+    size_t length = strlen(parts[index]);
+    memcpy(record_end.text + at, parts[index], length);
+    at += length;
+  }
+}
+
+static inline void note_record(size_t raw_length) {
+  records[out_records].end = (uint32_t)out_length;
+  records[out_records++].raw_length = (uint16_t)raw_length;
+  if (out_length > out_touched) out_touched = out_length;
 }
 
 // Before the first record after a loss: how much is missing at this place. It looks like a line of the process to whoever knows
@@ -201,40 +237,67 @@ static void put_notice(void) {
   put("\",\"time\":\"", 10);
   put(now_text, sizeof now_text - 1);
   put("\"}\n", 3);
-  raw_lengths[out_records++] = 0;
+  note_record(0);
 }
 
-// False, with errno, when there is no place for this record: it is lost then. One that belongs into the next file is never put
-// into this one, or a log could fill the disk.
-static bool make_room(const char *text, size_t length) {
-  const size_t around = sizeof "{'log':'','stream':'stdout','time':''}" + sizeof now_text + (reported_all() ? 0 : 2 * NOTICE_TEXT);
-  size_t most = 6 * length + around;
-  if (out_length > 0 && (out_length >= FLUSH_AT || out_records >= MOST_RECORDS - 2 || out_length + most > sizeof out)) flush_out();
-  errno = lost.error;
-  if (out_length + most > sizeof out) return false;
-  if (log_limit == 0 || log_size + out_length == 0 || log_size + out_length + most <= log_limit) return true;
-  if (log_size + out_length + json_escaped_length(text, length) + around <= log_limit) return true;
-  flush_out();
+// Puts what is gathered into the file, then begins the next one; what lies behind that in `out` stays. False, with errno, when that cannot be.
+static bool begin_file(void) {
+  flush_out(out_length);
   // The rest of a torn record belongs into this file. Rotating would drop the oldest: so that may make the room as well.
   if (torn) {
     drop_oldest();
-    flush_out();
+    flush_out(out_length);
   }
   errno = lost.error;
   return !torn && (log_size == 0 || rotate());
 }
 
-static void log_line(const char *stream, const char *text, size_t length) {
-  if (!make_room(text, length)) {
-    lost.records++;
-    lost.bytes += length;
-    lost.error = errno;
-    return;
+static bool is_over(size_t more) { return log_limit != 0 && log_size + out_length > 0 && log_size + out_length + more > log_limit; }
+
+static void lose_line(size_t length) {
+  lost.records++;
+  lost.bytes += length;
+  lost.error = errno;
+}
+
+// One that belongs into the next file is never put into this one, or a log could fill the disk.
+static void log_line(const char *text, size_t length) {
+  const bool tells = notice < 0 && !reported_all();
+  const size_t most = 6 * length + sizeof "{'log':'" + sizeof record_end + (tells ? 3 * NOTICE_TEXT : 0);
+  if (out_length > 0 && (out_records >= MOST_RECORDS - 2 || out_length + most > sizeof out - SLACK)) log_flush();
+  errno = lost.error;
+  if (out_length + most > sizeof out - SLACK) return lose_line(length);
+  if (tells) {
+    if (is_over(most) && !begin_file()) return lose_line(length);
+    put_notice();
   }
-  if (notice < 0 && !reported_all()) put_notice();
+  const size_t begin = out_length;
   put("{\"log\":\"", 8);
   out_length += json_escape(out + out_length, text, length);
-  end_record(stream, length);
+  put(record_end.text, sizeof record_end.text);
+  const size_t size = out_length - begin;
+  if (log_limit != 0 && log_size + begin > 0 && log_size + out_length > log_limit) {
+    out_length = begin;
+    if (!begin_file()) return lose_line(length);
+    memmove(out + out_length, out + begin, size);
+    out_length += size;
+    out_touched = begin + size > out_touched ? begin + size : out_touched;
+  }
+  note_record(length);
+  flush_pieces();
+}
+
+// Behind the next line feed; NULL when there is none.
+static const char *behind_line(const char *at, const char *end) {
+  const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+  for (uint64_t word; end - at >= (ptrdiff_t)sizeof word; at += sizeof word) {
+    memcpy(&word, at, sizeof word);
+    word ^= ones * '\n';
+    word = (word - ones) & ~word & highs;
+    if (word != 0) return at + __builtin_ctzll(word) / 8 + 1;
+  }
+  while (at < end && *at != '\n') at++;
+  return at < end ? at + 1 : NULL;
 }
 
 void log_stream(struct stream *stream, bool all) {
@@ -244,23 +307,21 @@ void log_stream(struct stream *stream, bool all) {
     return;
   }
   take_time();
-  for (;;) {
-    char *end = memchr(stream->buffer + at, '\n', stream->length - at);
-    if (end == NULL) break;
-    size_t next = (size_t)(end - stream->buffer) + 1;
-    log_line(stream->name, stream->buffer + at, next - at);
-    at = next;
+  make_record_end(stream->name);
+  const char *end = stream->buffer + stream->length;
+  for (const char *line = stream->buffer + at, *next; (next = behind_line(line, end)) != NULL; line = next) {
+    log_line(line, (size_t)(next - line));
+    at += (size_t)(next - line);
   }
   // Docker's rule: a line longer than its buffer of 16 KiB is cut into records that do not end in a line feed, but for the last.
   // A character is not cut.
   if (all && at < stream->length) {
-    log_line(stream->name, stream->buffer + at, stream->length - at);
+    log_line(stream->buffer + at, stream->length - at);
     at = stream->length;
   } else if (at == 0 && stream->length == STREAM_CHUNK) {
     at = whole_characters(stream->buffer, stream->length);
-    log_line(stream->name, stream->buffer, at);
+    log_line(stream->buffer, at);
   }
-  if (out_length > 0) flush_out();
   stream->logged = at;
 }
 
@@ -268,14 +329,15 @@ void log_retry(void) {
   if (!log_owes()) return;
   take_time();
   if (!reported_all() && notice < 0) put_notice();
-  flush_out();
+  log_flush();
 }
 
 void log_close(void) {
+  log_flush();
   log_retry();
   if (!torn) return;
   // Nobody comes to complete it any more.
-  if (ftruncate(log_fd, (off_t)whole_size) < 0 || raw_lengths[0] == 0) return;
+  if (ftruncate(log_fd, (off_t)whole_size) < 0 || records[0].raw_length == 0) return;
   lost.records++;
-  lost.bytes += raw_lengths[0];
+  lost.bytes += records[0].raw_length;
 }

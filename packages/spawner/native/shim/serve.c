@@ -23,6 +23,8 @@ enum {
   // Of an exec that left background processes writing on: what is still read after its exit.
   MOST_DRAINED = 4 << 20,
   QUIET_MILLISECONDS = 100,
+  // From one stream, before anything else has its turn and what was read is in the log.
+  READS_AT_ONCE = 8,
   // How often a log without room is tried again, and told of.
   LOG_MILLISECONDS = 1000,
 };
@@ -69,6 +71,11 @@ static bool pump(struct stream *stream, size_t *total) {
   log_stream(stream, false);
   if (total != NULL) *total += (size_t)got;
   return true;
+}
+
+static void pump_some(struct stream *stream) {
+  for (int reads = 0; reads < READS_AT_ONCE && pump(stream, NULL); reads++) continue;
+  log_flush();
 }
 
 static bool reap(struct serving *serving, struct exit_facts *facts) {
@@ -141,6 +148,7 @@ noreturn void serve(struct serving *serving) {
     if (exited && reading) {
       bool more = pump(&output_stream, &drained);
       more |= pump(&error_stream, &drained);
+      log_flush();
       if (!more || drained >= MOST_DRAINED) finish(serving, &facts);
       clients_flush();
       continue;
@@ -165,8 +173,8 @@ noreturn void serve(struct serving *serving) {
     int64_t wait = wake == INT64_MAX ? -1 : wake > now_millis() ? wake - now_millis() : 0;
     if (poll(polls, (nfds_t)count, (int)wait) < 0) continue;
 
-    if (polls[2].revents) pump(&output_stream, NULL);
-    if (polls[3].revents) pump(&error_stream, NULL);
+    if (polls[2].revents) pump_some(&output_stream);
+    if (polls[3].revents) pump_some(&error_stream);
     if (polls[4].revents) see_oom_kills();
     clients_handle(polls + OWN_POLLS, count - OWN_POLLS);
     if (polls[1].revents) clients_accept();

@@ -232,8 +232,9 @@ struct stream {
   size_t logged;        // of them, from the start: in the log already
   char *buffer;         // STREAM_CHUNK bytes
 };
-// Logs the whole lines in the buffer; `all`: what is left as well.
+// Takes the whole lines in the buffer for the log; `all`: what is left as well. Part of it is in memory until log_flush.
 void log_stream(struct stream *stream, bool all);
+void log_flush(void);
 struct log_loss {
   uint64_t records, bytes;
   int error;  // why, the last time
@@ -246,9 +247,8 @@ void log_retry(void);
 void log_close(void);
 
 // --- json_text.c
-// `out` has room for six times the length.
+// `out` has room for six times the length and eight bytes more.
 size_t json_escape(char *out, const char *bytes, size_t length);
-size_t json_escaped_length(const char *bytes, size_t length);
 // The length without a UTF-8 sequence that is cut off at the end.
 size_t whole_characters(const char *bytes, size_t length);
 
