@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -110,5 +111,24 @@ int take_terminal(const char *path) {
       if (write(1, text, (size_t)length) != length) return 1;
     }
   }
+  return 0;
+}
+
+/** pidfd-agent SOCKET: takes a pidfd, says whose it is and kills that process by it. */
+int kill_by_pidfd(const char *path) {
+  static char text[4096];
+  char file[64];
+  int descriptors[4], count;
+  int connection = accept_on(path);
+  if (connection < 0) return perror("pidfd-agent"), 1;
+  receive(connection, 1, text, sizeof text, descriptors, &count);
+  if (count != 1) return printf("descriptors=%d\n", count), 1;
+  snprintf(file, sizeof file, "/proc/self/fdinfo/%d", descriptors[0]);
+  FILE *facts = fopen(file, "r");
+  while (facts && fgets(text, sizeof text, facts)) {
+    int pid;
+    if (sscanf(text, "Pid:%d", &pid) == 1) printf("pid=%d\n", pid);
+  }
+  printf("killed=%ld\n", syscall(SYS_pidfd_send_signal, descriptors[0], 9, NULL, 0));
   return 0;
 }

@@ -266,6 +266,7 @@ int main(int count, char **arguments) {
   if (!strcmp(verb, "call")) return call_by_name(arguments + 2);
   if (!strcmp(verb, "seccomp-agent") && count == 4) return answer_for_filter(arguments[2], atol(arguments[3]));
   if (!strcmp(verb, "console-agent") && count == 3) return take_terminal(arguments[2]);
+  if (!strcmp(verb, "pidfd-agent") && count == 3) return kill_by_pidfd(arguments[2]);
   if (!strcmp(verb, "connect") && count == 4) return try_connect(arguments[2], atoi(arguments[3]));
   if (!strcmp(verb, "udp-echo") && count == 3) return echo_datagrams(atoi(arguments[2]));
   if (!strcmp(verb, "count")) return count_lines(number(arguments, 2, 10000), count > 3 ? number(arguments, 3, 0) : 0);

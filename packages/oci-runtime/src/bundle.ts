@@ -1,6 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { parseLossless, type RuntimeHook, type RuntimeHooks, type RuntimeSpec } from '@gantry/oci';
+import {
+  parseLossless,
+  type RuntimeHook,
+  type RuntimeHooks,
+  type RuntimeProcess,
+  type RuntimeSpec,
+  type RuntimeUser,
+} from '@gantry/oci';
 import { checkHooks, checkSpecShape } from '@gantry/spawner/runtime';
 import { errorCode, failure, messageOf } from './failure.js';
 
@@ -51,7 +58,16 @@ export function parseSpec(text: string, file: string): RuntimeSpec {
   const checked = spec as RuntimeSpec;
   checkHooks(checked.hooks);
   if (checked.linux === undefined && 'windows' in spec) failure(`${file} is for another system`);
-  return withHookEnvironments(checked, process.env);
+  return withHookEnvironments(
+    checked.process === undefined ? checked : { ...checked, process: withUser(checked.process) },
+    process.env,
+  );
+}
+
+/** Ids that are not said are 0, as in every runtime that reads them into numbers. Pure. */
+export function withUser(own: RuntimeProcess): RuntimeProcess {
+  const user: Partial<RuntimeUser> | undefined = own.user;
+  return { ...own, user: { ...user, uid: user?.uid ?? 0, gid: user?.gid ?? 0 } };
 }
 
 /** Semantic versioning: any 1.x is read, with what it has that 1.3 knows. */
@@ -62,12 +78,18 @@ function checkVersion(version: unknown, file: string): void {
   if (major !== '1') failure(`${file}: ociVersion ${version} is not supported: 1.x is`);
 }
 
-/** A hook without an environment of its own has ours, as in every other runtime: lookups of its helpers need PATH. Pure. */
+/**
+ * A hook without an environment of its own has ours, as in every other runtime: lookups of its helpers need PATH. One that runs
+ * inside the container has that of the container's process, which init knows. Pure.
+ */
 export function withHookEnvironments(spec: RuntimeSpec, environment: NodeJS.ProcessEnv): RuntimeSpec {
   if (spec.hooks === undefined) return spec;
   const inherited = Object.entries(environment).map(([name, value = '']) => `${name}=${value}`);
   const hooks = Object.entries(spec.hooks as Readonly<Record<string, readonly RuntimeHook[]>>).map(
-    ([kind, list]) => [kind, list.map((hook) => ({ ...hook, env: hook.env ?? inherited }))],
+    ([kind, list]) => [
+      kind,
+      kind === 'startContainer' ? list : list.map((hook) => ({ ...hook, env: hook.env ?? inherited })),
+    ],
   );
   return { ...spec, hooks: Object.fromEntries(hooks) as RuntimeHooks };
 }

@@ -25,6 +25,8 @@ export interface ContainerRecord {
   readonly annotations?: Readonly<Record<string, string>>;
   /** Clone flags of the namespaces that are not ours, decimal. */
   readonly namespaces: string;
+  /** Only without a mount namespace: how many mounts there were at `rootfs` before it. */
+  readonly mountsBefore?: number;
   /** Where its processes are; written before the first directory is made. */
   readonly cgroup?: RuntimeCgroup;
 }

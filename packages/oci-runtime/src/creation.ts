@@ -18,6 +18,7 @@ import type { Given } from './command-line.js';
 import type { ContainerRecord } from './container-record.js';
 import type { HeldContainer } from './container-store.js';
 import { failure, messageOf } from './failure.js';
+import { hostMounts } from './host-mounts.js';
 import { countListening, withListening } from './listening.js';
 import { writePidFile } from './pid-file.js';
 import { destroy, discard } from './removal.js';
@@ -57,6 +58,11 @@ export function readConsoleSocket(given: Given, terminal: boolean, leaves: boole
     : resolve(socket);
 }
 
+export function readPidfdSocket(given: Given): string | undefined {
+  const socket = given.text('pidfd-socket');
+  return socket === undefined ? undefined : resolve(socket);
+}
+
 /** Those that --preserve-fds asks for and, before them, those of socket activation. */
 export function countPreserved(given: Given): number {
   const asked = given.count('preserve-fds');
@@ -91,6 +97,7 @@ export async function createContainer(
     awaitStart: how.awaitStart,
     detach: how.detach,
     consoleSocket: readConsoleSocket(given, spec.process?.terminal === true, leaves),
+    pidfdSocket: readPidfdSocket(given),
     preservedDescriptors: countPreserved(given),
     noPivot: given.flag('no-pivot'),
     noNewKeyring: given.flag('no-new-keyring'),
@@ -163,7 +170,7 @@ async function makeInside(
       ? {}
       : { process: withListening(withOurGroups(spec.process, annotations), process.env, process.pid) }),
   };
-  const namespaces = planNamespaces(rooted, { user: false, network: false });
+  const namespaces = planNamespaces(rooted, { user: false, network: false, hostMounts: true });
   const creating: ContainerRecord = {
     version: 1,
     id,
@@ -177,6 +184,7 @@ async function makeInside(
     ownerUid: process.geteuid?.() ?? 0,
     ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }),
     namespaces: String(namespaces.own),
+    ...hostMounts(rootfs, namespaces.own),
   };
   store.write(creating);
   store.writeConfig(id, bundle.text);

@@ -6,6 +6,7 @@ import type { ContainerRecord } from './container-record.js';
 import { isAlive } from './container-status.js';
 import type { HeldContainer } from './container-store.js';
 import { failure, messageOf } from './failure.js';
+import { detachHostMounts } from './host-mounts.js';
 import type { Runtime } from './runtime.js';
 import { stateJson } from './state-json.js';
 
@@ -36,6 +37,7 @@ export async function destroy(runtime: Runtime, held: HeldContainer): Promise<vo
   const spec = record === undefined ? undefined : readSpec(runtime, record.id);
   try {
     if (record?.cgroup !== undefined) await deleteCgroup(record.cgroup, cgroupTimeoutMs);
+    if (record !== undefined) detachHostMounts(runtime, record);
     runtime.store.erase(held);
   } finally {
     held.release();

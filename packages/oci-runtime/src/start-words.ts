@@ -15,6 +15,7 @@ export function startWords(failed: StartFailure, spec: Pick<RuntimeSpec, 'hooks'
   if (hook !== undefined) return hookWords(hook, path, spec);
   if (stage === 'enter working directory')
     return `chdir to cwd (${JSON.stringify(path)}) set in config.json failed: ${errnoText(errno)}`;
+  if (stage === 'start container without process') return 'cannot start: process is missing';
   return `cannot ${stage}${path === '' ? '' : ` ${path}`}: ${errnoText(errno)}`;
 }
 

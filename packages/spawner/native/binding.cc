@@ -74,6 +74,10 @@ Napi::Value SignalProcess(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), take(info.Env(), signalProcess(integer(info, 0), ticks, integer(info, 2))));
 }
 
+Napi::Value DetachMount(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), take(info.Env(), detachMount(text(info, 0))));
+}
+
 uint32_t member(const Napi::Object& object, const char* name) {
   const auto value = object.Get(name);
   if (!value.IsNumber()) throw Napi::TypeError::New(object.Env(), std::string(name) + " is not a number");
@@ -134,6 +138,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("lockFile", Napi::Function::New(env, LockFile));
   exports.Set("reapChild", Napi::Function::New(env, ReapChild));
   exports.Set("signalProcess", Napi::Function::New(env, SignalProcess));
+  exports.Set("detachMount", Napi::Function::New(env, DetachMount));
   exports.Set("compileSeccomp", Napi::Function::New(env, CompileSeccomp));
   exports.Set("seccompFacts", Napi::Function::New(env, DescribeSeccomp));
   return exports;

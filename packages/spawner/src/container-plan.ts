@@ -1,4 +1,4 @@
-import type { RuntimeSpec } from '@gantry/oci';
+import type { RuntimeProcess, RuntimeSpec } from '@gantry/oci';
 import type { Hierarchy } from './cgroup-mounts.js';
 import { type Handle, writeHandle } from './handle.js';
 import { writeKernelSettings } from './kernel-settings.js';
@@ -50,15 +50,26 @@ function refuseUnsupported(spec: RuntimeSpec, host: HostFacts): void {
     );
 }
 
+/** The runtime-spec wants a process no earlier than at the start: the container is made with the least of all processes. */
+const noProcess: RuntimeProcess = { cwd: '/', user: { uid: 0, gid: 0 }, noNewPrivileges: true };
+
+function mayLackProcess(supervision: Supervision): boolean {
+  return supervision.kind === 'caller' && supervision.awaitStart;
+}
+
 /** Compiles a start into the flat plan that the shim and init carry out. Pure; throws SpecRefusal. */
 export function compileContainer(input: ContainerInput, host: HostFacts): Buffer {
   const { spec } = input;
   const linux = spec.linux ?? {};
   refuseUnsupported(spec, host);
-  const process = spec.process ?? refuse('process is missing');
+  const isAbsent = spec.process === undefined;
+  if (isAbsent && !mayLackProcess(input.supervision)) refuse('process is missing');
+  const process = spec.process ?? noProcess;
   const namespaces = planNamespaces(spec, {
     user: input.userNamespace !== undefined,
     network: input.networkNamespace !== undefined,
+    // Whoever calls takes the mounts away in the end; the service mounts nothing on the host.
+    hostMounts: input.supervision.kind === 'caller' && input.lowerdirs.length === 0,
   });
   const plan = new PlanWriter();
   plan.add(planTag.flags, (record) =>
@@ -90,6 +101,6 @@ export function compileContainer(input: ContainerInput, host: HostFacts): Buffer
   writeRootRestrictions(plan, linux);
   writeHooks(plan, spec.hooks, input.state);
   if (input.seccomp?.listener !== undefined) writeSeccompListener(plan, input.seccomp.listener, input.state);
-  writeProcess(plan, process, input.seccomp, { domain: linux, host, warn: input.warn });
+  writeProcess(plan, process, input.seccomp, { domain: linux, host, warn: input.warn, isAbsent });
   return plan.finish();
 }

@@ -36,6 +36,7 @@ function writeHook(plan: PlanWriter, kind: number, hook: RuntimeHook): void {
     record
       .u32(kind)
       .u32(hook.timeout ?? 0)
+      .u32(hook.env === undefined ? 0 : 1)
       .string(withoutNul(hook.path, 'hook path'))
       .strings((hook.args ?? [hook.path]).map((word) => withoutNul(word, 'hook args')))
       .strings((hook.env ?? []).map((word) => withoutNul(word, 'hook env'))),

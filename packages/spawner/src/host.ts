@@ -48,8 +48,14 @@ function makeDevice(major: number, minor: number): number {
 }
 
 function isOwnNetwork(path: string): boolean {
-  const [own, other] = ['/proc/self/ns/net', path].map((at) => statSync(at, { throwIfNoEntry: false }));
-  return own !== undefined && own.ino === other?.ino && own.dev === other.dev;
+  try {
+    const own = statSync('/proc/self/ns/net');
+    const other = statSync(path);
+    return own.ino === other.ino && own.dev === other.dev;
+  } catch {
+    // The launcher, who has to open it, says why that cannot be done.
+    return false;
+  }
 }
 
 function readSecurityModules(): SecurityModules {

@@ -31,10 +31,13 @@ export interface NamespacePlan {
   readonly newUser: boolean;
 }
 
-/** `given`: those that come as handles with the request, whatever the spec says of them. Pure; throws SpecRefusal. */
+/**
+ * `given`: those that come as handles with the request, whatever the spec says of them. `hostMounts`: the container may be without a
+ * mount namespace, its mounts then being the host's. Pure; throws SpecRefusal.
+ */
 export function planNamespaces(
   spec: RuntimeSpec,
-  given: { readonly user: boolean; readonly network: boolean },
+  given: { readonly user: boolean; readonly network: boolean; readonly hostMounts?: boolean },
 ): NamespacePlan {
   let created = 0n;
   let own = 0n;
@@ -54,7 +57,12 @@ export function planNamespaces(
     } else if (type === 'user') newUser = true;
     else created |= flag;
   }
-  if ((own & namespaceFlag.mount) === 0n) refuse('linux.namespaces has no mount namespace');
+  if ((own & namespaceFlag.mount) === 0n) {
+    if (given.hostMounts !== true) refuse('linux.namespaces has no mount namespace');
+    // What is mounted belongs to the user namespace that its mount namespace does.
+    if ((own & namespaceFlag.user) !== 0n || given.user)
+      refuse('linux.namespaces has a user namespace, but no mount namespace that would be its own');
+  }
   if (given.user) own |= namespaceFlag.user;
   if (given.network) own |= namespaceFlag.network;
   joined.sort((a, b) => Number(b.flag === namespaceFlag.user) - Number(a.flag === namespaceFlag.user));

@@ -39,6 +39,8 @@ export interface NativeSpawner {
   reapChild(pid: number): boolean;
   /** False when the process that started at these ticks is gone; 0n takes any. */
   signalProcess(pid: number, startTicks: bigint, signal: number): boolean;
+  /** Takes the topmost mount at this path away, with all beneath it. */
+  detachMount(path: string): boolean;
   compileSeccomp(profile: NativeSeccompProfile): {
     readonly program: Uint8Array;
     readonly unknownSyscalls: number;

@@ -40,6 +40,7 @@ export const planTag = Object.freeze({
   startSocket: 64,
   consoleSocket: 65,
   preservedDescriptors: 66,
+  pidfdSocket: 67,
   seccompListener: 90,
   scheduler: 80,
   ioPriority: 81,

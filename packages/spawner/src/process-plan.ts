@@ -49,11 +49,23 @@ function writeRlimits(plan: PlanWriter, rlimits: readonly RuntimeRlimit[]): void
   }
 }
 
+/** The last of a name counts, as for a shell: getenv(3) would find the first. Pure. */
+function lastOfEachName(pairs: readonly string[]): readonly string[] {
+  const byName = new Map<string, string>();
+  for (const pair of pairs) {
+    const equals = pair.indexOf('=');
+    byName.set(equals < 0 ? pair : pair.slice(0, equals), pair);
+  }
+  return [...byName.values()];
+}
+
 /** What a process depends on besides its own description. Absent facts of the machine are left to init to find out. */
 export interface ProcessSurroundings {
   /** `linux` of the container that the process is in. */
   readonly domain?: (ExecutionDomain & Partial<Pick<RuntimeLinux, 'namespaces'>>) | undefined;
   readonly host?: ProcessHost | undefined;
+  /** There is nothing to execute: the container can be created, and no more. */
+  readonly isAbsent?: boolean;
   /** Told what is left out without failing the start. */
   readonly warn?: ((sentence: string) => void) | undefined;
 }
@@ -72,7 +84,7 @@ export function writeProcess(
   surroundings: ProcessSurroundings,
 ): void {
   const args = (process.args ?? []).map((argument) => withoutNul(argument, 'process.args'));
-  if (args.length === 0) refuse('process.args is empty');
+  if (args.length === 0 && surroundings.isAbsent !== true) refuse('process.args is empty');
   if (args[0] === '') refuse('process.args[0] is empty');
   if (typeof process.cwd !== 'string' || !process.cwd.startsWith('/'))
     refuse(`process.cwd is ${JSON.stringify(process.cwd)}, which is not an absolute path`);
@@ -84,7 +96,7 @@ export function writeProcess(
   plan
     .add(planTag.arguments, (record) => record.strings(args))
     .add(planTag.environment, (record) =>
-      record.strings((process.env ?? []).map((pair) => withoutNul(pair, 'process.env'))),
+      record.strings(lastOfEachName(process.env ?? []).map((pair) => withoutNul(pair, 'process.env'))),
     )
     .add(planTag.workingDirectory, (record) => record.string(withoutNul(process.cwd, 'process.cwd')))
     .add(planTag.user, (record) => {

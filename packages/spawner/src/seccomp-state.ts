@@ -29,6 +29,7 @@ export function writeSeccompListener(
   plan.add(planTag.seccompListener, (record) =>
     record
       .string(listener.path)
+      .u32(listener.isAsked ? 1 : 0)
       .strings([`${head.slice(0, -1)},"pid":`, ...rest].map((part) => withoutNul(part, 'annotations'))),
   );
 }

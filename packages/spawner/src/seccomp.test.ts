@@ -131,9 +131,11 @@ test('the flags that are said to be supported are those that this kernel takes',
   assert.match(native.seccompFacts().libraryVersion, /^\d+\.\d+\.\d+$/);
 });
 
-test('a listener is for SCMP_ACT_NOTIFY alone', () => {
+test('a listener must be there for SCMP_ACT_NOTIFY alone', () => {
   const asked = around({ ...NOTIFY_MKDIR, listenerPath: '/run/agent.sock', listenerMetadata: 'for you' });
-  assert.deepEqual(seccompListener(asked), { path: '/run/agent.sock', metadata: 'for you' });
+  assert.deepEqual(seccompListener(asked), { path: '/run/agent.sock', metadata: 'for you', isAsked: true });
+  const untroubled = seccompListener(around({ listenerPath: '/run/agent.sock' }));
+  assert.deepEqual(untroubled, { path: '/run/agent.sock', metadata: undefined, isAsked: false });
   assert.equal(seccompListener(around({ listenerPath: 'whatever' })), undefined);
 });
 

@@ -144,6 +144,8 @@ export interface SeccompListener {
   /** Unix socket of the host. */
   readonly path: string;
   readonly metadata: string | undefined;
+  /** A rule asks. Else the agent may be absent. */
+  readonly isAsked: boolean;
 }
 
 function usesNotify(seccomp: RuntimeSeccomp): boolean {
@@ -153,13 +155,17 @@ function usesNotify(seccomp: RuntimeSeccomp): boolean {
   );
 }
 
-/** Undefined when nobody is to be asked. Pure; throws SpecRefusal. */
+/**
+ * Undefined when nobody is to be asked. An agent that is named without any rule that asks is told of the container if it is there
+ * (crun's users rely on it), and not missed if it is not (runc's do). Pure; throws SpecRefusal.
+ */
 export function seccompListener(seccomp: RuntimeSeccomp): SeccompListener | undefined {
   const path = seccomp.listenerPath ?? '';
   const metadata = seccomp.listenerMetadata ?? '';
   if (metadata !== '' && path === '')
     refuse('linux.seccomp.listenerMetadata is given without linux.seccomp.listenerPath');
-  if (!usesNotify(seccomp)) return undefined;
+  const isAsked = usesNotify(seccomp);
+  if (!isAsked && !path.startsWith('/')) return undefined;
   if (path === '')
     refuse('linux.seccomp has action SCMP_ACT_NOTIFY, but linux.seccomp.listenerPath is missing');
   if (!path.startsWith('/'))
@@ -167,6 +173,7 @@ export function seccompListener(seccomp: RuntimeSeccomp): SeccompListener | unde
   return {
     path: withoutNul(path, 'linux.seccomp.listenerPath'),
     metadata: metadata === '' ? undefined : metadata,
+    isAsked,
   };
 }
 
@@ -178,8 +185,10 @@ export function seccompFlags(seccomp: RuntimeSeccomp): number {
       ? (FLAGS[name] ?? 0)
       : refuse(`linux.seccomp.flags has ${JSON.stringify(name)}, which is not known`);
   // Without a listener nobody receives, and the kernel refuses the flag.
-  if (!usesNotify(seccomp)) return flags & ~WAIT_KILLABLE_RECV;
-  return (flags & TSYNC) !== 0 ? flags | TSYNC_ESRCH : flags;
+  const isAsked = usesNotify(seccomp);
+  if (!isAsked) flags &= ~WAIT_KILLABLE_RECV;
+  const mayListen = isAsked || seccomp.listenerPath?.startsWith('/') === true;
+  return mayListen && (flags & TSYNC) !== 0 ? flags | TSYNC_ESRCH : flags;
 }
 
 /** `linux.seccomp` ready for a plan. */

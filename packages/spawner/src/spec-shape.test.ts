@@ -6,7 +6,7 @@ const wrong: readonly (readonly [object, string])[] = [
   [{ process: { args: 5 } }, 'process.args is not a list'],
   [{ process: { args: ['a', 1] } }, 'process.args[1] is not a string'],
   [{ process: { user: { uid: '0', gid: 0 } } }, 'process.user.uid is not a number'],
-  [{ process: { user: { uid: 0 } } }, 'process.user.gid is missing'],
+  [{ process: { user: { uid: 0, umask: 'x' } } }, 'process.user.umask is not a number'],
   [{ mounts: [{ type: 'proc' }] }, 'mounts[0].destination is missing'],
   [{ mounts: {} }, 'mounts is not a list'],
   [{ linux: { sysctl: { a: 1 } } }, 'linux.sysctl.a is not a string'],

@@ -136,8 +136,6 @@ const REQUIRED = new Set([
   'action',
   'op',
   'index',
-  'uid',
-  'gid',
   'soft',
   'hard',
   'height',

@@ -24,6 +24,8 @@ export interface CallerSupervision {
   readonly detach: boolean;
   /** Unix socket that is handed the terminal's other end. */
   readonly consoleSocket: string | undefined;
+  /** Unix socket that is sent a pidfd of the process. */
+  readonly pidfdSocket?: string | undefined;
   /** Descriptors from 3 on that the process is to have. */
   readonly preservedDescriptors: number;
   readonly noPivot: boolean;
@@ -55,11 +57,13 @@ export function supervisionFlags(supervision: Supervision): number {
 export function writeSupervision(plan: PlanWriter, supervision: Supervision, directory: string): void {
   plan.add(planTag.directory, (record) => record.string(withoutNul(directory, 'runtime directory')));
   if (supervision.kind === 'caller') {
-    const { consoleSocket, preservedDescriptors } = supervision;
+    const { consoleSocket, pidfdSocket, preservedDescriptors } = supervision;
     if (preservedDescriptors > 0)
       plan.add(planTag.preservedDescriptors, (record) => record.u32(preservedDescriptors));
     if (consoleSocket !== undefined)
       plan.add(planTag.consoleSocket, (record) => record.string(withoutNul(consoleSocket, 'console socket')));
+    if (pidfdSocket !== undefined)
+      plan.add(planTag.pidfdSocket, (record) => record.string(withoutNul(pidfdSocket, 'pidfd socket')));
     if (supervision.awaitStart) plan.add(planTag.startSocket);
     return;
   }

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { differently, type Case } from '../case.js';
 import type { Hook } from '../spec.js';
-import type { State, Subject } from '../subject.js';
+import { processOf, type State, type Subject } from '../subject.js';
 
 const kinds = [
   'prestart',
@@ -169,6 +169,23 @@ export const hookCases: readonly Case[] = [
       assert.notEqual((await t.ask(['state', t.id])).code, 0, 'a container was left');
     },
   })),
+  {
+    title: 'a startContainer hook without env has the environment of the process, and one with env has that',
+    covers: ['hooks.startContainer[].env'],
+    async judge(t) {
+      t.writeInside('tell', '#!/bin/sh\nenv | grep ^WHO >>/data/who; exit 0\n', 0o755);
+      processOf(t).env.push('WHO=process');
+      t.spec.hooks = {
+        startContainer: [
+          { path: '/tell', args: ['tell'] },
+          { path: '/tell', args: ['tell'], env: ['PATH=/bin', 'WHO=hook'] },
+          { path: '/tell', args: ['tell'], env: ['PATH=/bin'] },
+        ],
+      };
+      await t.inside('true');
+      assert.equal(readFileSync(join(t.rootfs, 'data/who'), 'utf8'), 'WHO=process\nWHO=hook\n');
+    },
+  },
   {
     title: 'a startContainer hook that fails fails start, and the command does not run',
     covers: ['hooks.startContainer'],

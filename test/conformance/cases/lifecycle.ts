@@ -1,11 +1,24 @@
+import { spawn } from 'node:child_process';
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually } from '@gantry/test-harness';
 import { differently, type Case } from '../case.js';
+import { payloadPath, type Subject } from '../subject.js';
 
 const processLine = (pid: number): string =>
   readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+
+/** Somebody at a socket who kills the process that he is sent a pidfd of. */
+async function killer(t: Subject, name: string): Promise<string> {
+  const socket = join(t.directory, `${name}.sock`);
+  const agent = spawn(payloadPath, ['pidfd-agent', socket], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let said = '';
+  agent.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  t.afterwards(() => agent.kill('SIGKILL'));
+  await eventually('the agent listens', () => said.includes('ready'));
+  return socket;
+}
 
 export const lifecycleCases: readonly Case[] = [
   {
@@ -245,6 +258,27 @@ export const lifecycleCases: readonly Case[] = [
       const file = join(t.directory, 'pid');
       await t.create(['sleep', '100'], ['--pid-file', file]);
       assert.equal(readFileSync(file, 'utf8'), String((await t.state()).pid));
+    },
+  },
+  {
+    title: '--pidfd-socket is sent a pidfd of the process of create, run and exec',
+    covers: ['create --pidfd-socket', 'run --pidfd-socket', 'exec --pidfd-socket'],
+    async judge(t) {
+      await t.create(['sleep', '100'], ['--pidfd-socket', await killer(t, 'created')]);
+      await t.statusIs('stopped');
+      await t.remove();
+      const words = ['--detach', '--pidfd-socket', await killer(t, 'run')];
+      assert.equal((await t.run(['sleep', '100'], { flags: words })).code, 0);
+      await t.statusIs('stopped');
+      await t.remove();
+      await t.live();
+      const flags = ['--pidfd-socket', await killer(t, 'exec')];
+      assert.equal((await t.exec(['sleep', '100'], flags)).code, 128 + 9);
+      assert.equal((await t.state()).status, 'running');
+    },
+    differs: {
+      runc: differently('came after runc 1.1', /pidfd-socket/),
+      crun: differently('crun has no such option', /pidfd-socket/),
     },
   },
   {

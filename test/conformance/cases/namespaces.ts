@@ -1,11 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process';
 import assert from 'node:assert/strict';
-import { readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually } from '@gantry/test-harness';
 import { differently, newerThanReferences, type Case } from '../case.js';
 import { inUserNamespace, mapping } from '../spec.js';
-import type { Subject } from '../subject.js';
+import { mountsBelow, type Subject } from '../subject.js';
 
 const timeRefused = differently('crun 1.8 fails to join or make it beside a pid namespace', /./);
 
@@ -228,5 +228,42 @@ export const namespaceCases: readonly Case[] = [
       await t.refused(/time/i);
     },
     differs: newerThanReferences,
+  },
+  {
+    title:
+      'without a mount namespace the container has its own root in the host’s, which delete takes away again',
+    covers: ['linux.namespaces', 'namespace mount: absent'],
+    async judge(t) {
+      t.spec.linux.namespaces = t.spec.linux.namespaces.filter(({ type }) => type !== 'mount');
+      t.spec.linux.maskedPaths = [];
+      t.spec.linux.readonlyPaths = [];
+      const own = 'readlink /proc/self/ns/mnt; cat /etc/marker; ls /data; cat /proc/1/comm';
+      t.afterwards(() => {
+        // Runtimes that let the mounts stay.
+        for (const place of mountsBelow(t.directory)) spawnSync('umount', ['-l', place]);
+      });
+      const pid = await t.live('sleep', '100');
+      const host = `${readlinkSync('/proc/self/ns/mnt')}\n`;
+      assert.equal(`${readlinkSync(`/proc/${pid}/ns/mnt`)}\n`, host);
+      assert.equal(await t.execOutput('sh', '-c', own), `${host}root of the bundle\nsleep\n`);
+      await t.remove('--force');
+      assert.deepEqual(mountsBelow(t.directory), []);
+      assert.equal(await t.shell('cat /etc/marker; touch /data/written'), 'root of the bundle\n');
+      assert.deepEqual(mountsBelow(t.directory), []);
+      assert.ok(existsSync(join(t.rootfs, 'data/written')));
+    },
+    differs: {
+      runc: differently('runc executes in the host’s root and lets the mounts stay', /./),
+      crun: differently('crun lets the mounts stay', /./),
+    },
+  },
+  {
+    title: 'without a mount namespace a user namespace is refused',
+    covers: ['namespace mount: absent'],
+    async judge(t) {
+      t.spec.linux.namespaces = t.spec.linux.namespaces.filter(({ type }) => type !== 'mount');
+      inUserNamespace(t.spec);
+      await t.refused(/mount|user/i);
+    },
   },
 ];

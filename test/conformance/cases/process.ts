@@ -117,6 +117,42 @@ export const processCases: readonly Case[] = [
     },
   },
   {
+    title: 'of a variable that is given twice the last one counts, and the process has it once',
+    covers: ['process.env'],
+    async judge(t) {
+      processOf(t).env = ['PATH=/bin', 'A=first', 'HOME=/', 'A=last'];
+      const said = (await t.inside('env')).trim().split('\n').sort();
+      assert.deepEqual(said, ['A=last', 'HOME=/', 'PATH=/bin']);
+    },
+  },
+  {
+    title: 'an absent or empty HOME is the one that the container has for the user',
+    covers: ['process.env'],
+    async judge(t) {
+      t.writeInside('etc/passwd', 'root:x:0:0::/data:/bin/sh\nsome:x:7:7::/tmp:/bin/sh\n');
+      for (const [uid, home] of [
+        [0, '/data'],
+        [7, '/tmp'],
+      ] as const)
+        for (const env of [[], ['HOME=']]) {
+          Object.assign(processOf(t), { env: ['PATH=/bin', ...env], user: { uid, gid: uid } });
+          assert.deepEqual((await t.inside('env')).trim().split('\n').sort(), [`HOME=${home}`, 'PATH=/bin']);
+        }
+    },
+    differs: { crun: differently('crun 1.8 leaves an empty HOME empty', /HOME=/) },
+  },
+  {
+    title: 'ids that are not given are 0',
+    covers: ['process.user', 'process.user.uid', 'process.user.gid'],
+    async judge(t) {
+      for (const user of [undefined, {}, { uid: 5 }]) {
+        Object.assign(processOf(t), { user });
+        const facts = await t.inside('sh', '-c', 'id -u; id -g');
+        assert.equal(facts, `${user?.uid ?? 0}\n0\n`);
+      }
+    },
+  },
+  {
     title: 'cwd is the working directory',
     covers: ['process.cwd'],
     async judge(t) {
@@ -343,5 +379,23 @@ export const processCases: readonly Case[] = [
       assert.match(stderr, /process/i);
     },
     differs: { crun: differently('crun fails over what it finds missing first', /internal error/) },
+  },
+  {
+    title: 'a container without a process can be created, and start is what fails',
+    covers: ['process', 'create: process need not be set', 'start: an error when process is not set'],
+    async judge(t) {
+      delete t.spec.process;
+      await t.create();
+      assert.equal((await t.state()).status, 'created');
+      const { code, stderr } = await t.ask(['start', t.id]);
+      assert.notEqual(code, 0);
+      assert.match(stderr, /process/i);
+      await t.statusIs('stopped');
+      await t.remove();
+    },
+    differs: {
+      runc: differently('runc refuses to create it', /process/i),
+      crun: differently('crun refuses to create it', /process|internal error/i),
+    },
   },
 ];

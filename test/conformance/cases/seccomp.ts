@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually } from '@gantry/test-harness';
 import { differently, type Case } from '../case.js';
 import type { Seccomp } from '../spec.js';
-import type { Subject } from '../subject.js';
+import { payloadPath, type Subject } from '../subject.js';
 
 /** Writes that a filter answers; the errno that the process saw. */
 const called = async (t: Subject, ...words: string[]): Promise<{ result: string; errno: string }> => {
@@ -42,6 +43,33 @@ const argumentCases = (
     assert[matches ? 'equal' : 'notEqual'](errno, '77');
   },
 }));
+
+/** Somebody who answers every call with 4242. */
+async function seccompAgent(t: Subject, socket: string): Promise<{ readonly said: () => string }> {
+  const agent = spawn(payloadPath, ['seccomp-agent', socket, '4242'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let said = '';
+  agent.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  t.afterwards(() => agent.kill('SIGKILL'));
+  await eventually('the agent listens', () => said.includes('ready'));
+  return { said: () => said };
+}
+
+interface AgentState {
+  readonly fds?: string[];
+  readonly metadata?: string;
+  readonly pid?: number;
+  readonly state?: {
+    readonly id?: string;
+    readonly status?: string;
+    readonly bundle?: string;
+    readonly pid?: number;
+  };
+}
+
+const stateIn = (said: string): AgentState =>
+  JSON.parse(/state=([^]*?\})\nasked=/.exec(said)?.[1] ?? '{}') as AgentState;
 
 export const seccompCases: readonly Case[] = [
   {
@@ -194,13 +222,7 @@ export const seccompCases: readonly Case[] = [
     },
     async judge(t) {
       const socket = join(t.directory, 'agent.sock');
-      const agent = spawn(join(t.rootfs, 'bin/payload'), ['seccomp-agent', socket, '4242'], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      });
-      let said = '';
-      agent.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
-      t.afterwards(() => agent.kill('SIGKILL'));
-      await eventually('the agent listens', () => said.includes('ready'));
+      const agent = await seccompAgent(t, socket);
       t.spec.linux.seccomp = {
         ...seccompFor('getpgid', 'SCMP_ACT_NOTIFY'),
         defaultAction: 'SCMP_ACT_ALLOW',
@@ -208,12 +230,7 @@ export const seccompCases: readonly Case[] = [
         listenerMetadata: 'for the agent',
       };
       assert.equal((await called(t, 'getpgid')).result, '4242');
-      const state = JSON.parse(/state=([^]*?\})\nasked=/.exec(said)?.[1] ?? '{}') as {
-        fds?: string[];
-        metadata?: string;
-        pid?: number;
-        state?: { id?: string; status?: string; bundle?: string };
-      };
+      const state = stateIn(agent.said());
       assert.deepEqual(
         [state.fds, state.metadata, state.state?.id, state.state?.bundle],
         [['seccompFd'], 'for the agent', t.id, t.bundle],
@@ -244,6 +261,48 @@ export const seccompCases: readonly Case[] = [
       };
       assert.equal((await called(t, 'getpgid')).errno, '5');
     },
-    differs: { crun: differently('crun connects all the same', /connect socket/) },
+    differs: { crun: differently('crun wants somebody to be there', /connect socket/) },
+  },
+  {
+    title: 'an agent at listenerPath is told of the container even if no rule asks it',
+    covers: ['linux.seccomp.listenerPath'],
+    async judge(t) {
+      const socket = join(t.directory, 'agent.sock');
+      const agent = await seccompAgent(t, socket);
+      t.spec.linux.seccomp = {
+        ...seccompFor('getpgid', 'SCMP_ACT_ERRNO', { errnoRet: 5 }),
+        defaultAction: 'SCMP_ACT_ALLOW',
+        listenerPath: socket,
+        listenerMetadata: 'nothing is asked',
+      };
+      assert.equal((await called(t, 'getpgid')).errno, '5');
+      await eventually('the agent is told', () => agent.said().includes('nothing is asked'), 2_000);
+      assert.match(agent.said(), /fds=1\n/);
+    },
+    differs: { runc: differently('runc connects only when a rule asks', /agent is told/) },
+  },
+  {
+    title: 'exec asks the agent, too',
+    covers: ['linux.seccomp.listenerPath', 'exec: the filter of the container'],
+    async judge(t) {
+      const socket = join(t.directory, 'agent.sock');
+      const first = await seccompAgent(t, socket);
+      t.spec.linux.seccomp = {
+        ...seccompFor('getpgid', 'SCMP_ACT_NOTIFY'),
+        defaultAction: 'SCMP_ACT_ALLOW',
+        listenerPath: socket,
+      };
+      const pid = await t.live();
+      rmSync(socket);
+      const second = await seccompAgent(t, socket);
+      assert.match(await t.execOutput('payload', 'call', 'getpgid'), /result=4242/);
+      const state = stateIn(second.said());
+      assert.deepEqual([state.state?.id, state.state?.status, state.state?.pid], [t.id, 'running', pid]);
+      assert.notEqual(state.pid, pid, 'the pid is that of the process of the exec');
+      assert.doesNotMatch(first.said(), /asked=/);
+    },
+    differs: {
+      crun: differently('crun 1.8 sends the state in pieces that the agent does not put together', /./),
+    },
   },
 ];

@@ -40,7 +40,9 @@ static int reap(pid_t command, int *status) {
 }
 
 int main(int count, char **arguments) {
-  if (count < 2) {
+  // podman ends its words for an init before the command's begin.
+  char **command_words = count > 1 && strcmp(arguments[1], "--") == 0 ? arguments + 2 : arguments + 1;
+  if (count < 2 || *command_words == NULL) {
     fputs("gantry-init: no command\n", stderr);
     return NOT_FOUND;
   }
@@ -52,7 +54,7 @@ int main(int count, char **arguments) {
     perror("gantry-init: fork");
     return NOT_EXECUTABLE;
   }
-  if (command == 0) _exit(run_command(arguments + 1, &inherited));
+  if (command == 0) _exit(run_command(command_words, &inherited));
   for (int status = 0;;) {
     siginfo_t info;
     int number = sigwaitinfo(&all, &info);

@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import { cgroupHandles, execCgroup, subCgroup, type RuntimeCgroup } from '@gantry/cgroup-supervisor/runtime';
 import { parseLossless, type RuntimeProcess, type RuntimeSpec } from '@gantry/oci';
 import { checkProcessShape, compileExec, DirectLauncher, readHostFacts } from '@gantry/spawner/runtime';
-import { parseSpec } from '../bundle.js';
+import { parseSpec, withUser } from '../bundle.js';
 import type { Given } from '../command-line.js';
 import type { ContainerRecord } from '../container-record.js';
 import { statusOf } from '../container-status.js';
-import { compileSeccomp, countPreserved, readConsoleSocket } from '../creation.js';
+import { compileSeccomp, countPreserved, readConsoleSocket, readPidfdSocket } from '../creation.js';
 import { execProcess } from '../exec-process.js';
 import { failure, messageOf } from '../failure.js';
 import { forwardSignals } from '../forwarding.js';
@@ -38,6 +38,7 @@ export async function exec({ runtime, given, words: [id = '', ...command] }: Cal
       awaitStart: false,
       detach,
       consoleSocket: readConsoleSocket(given, wanted.terminal === true, detach),
+      pidfdSocket: readPidfdSocket(given),
       preservedDescriptors,
       noPivot: false,
       noNewKeyring: false,
@@ -103,6 +104,6 @@ function readProcess(spec: RuntimeSpec, given: Given, command: readonly string[]
   }
   if (typeof value !== 'object' || value === null) failure(`process ${file} is not a JSON object`);
   checkProcessShape(value);
-  const wanted = value as RuntimeProcess;
+  const wanted = withUser(value as RuntimeProcess);
   return given.flag('tty') ? { ...wanted, terminal: true } : wanted;
 }

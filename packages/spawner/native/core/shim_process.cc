@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -179,6 +180,11 @@ uint64_t processStartTicks(pid_t pid) {
   const char* at = std::strrchr(text, ')');
   for (int field = 2; at != nullptr && field < 22; field++) at = std::strchr(at + 1, ' ');
   return at == nullptr ? 0 : std::strtoull(at + 1, nullptr, 10);
+}
+
+Result<bool> detachMount(const std::string& path) {
+  if (umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) < 0) return SysError{"unmount", errno, path};
+  return true;
 }
 
 Result<bool> signalProcess(pid_t pid, uint64_t startTicks, int signal) {

@@ -34,6 +34,8 @@ Result<bool> reapChild(pid_t pid);
 
 // Signals the process `pid` if it is the one that started at `startTicks` (field 22 of /proc/<pid>/stat; 0 skips the check).
 // False when that process is gone.
+// Detaches the mount that lies topmost at `path`, with all that is mounted beneath it.
+Result<bool> detachMount(const std::string& path);
 Result<bool> signalProcess(pid_t pid, uint64_t startTicks, int signal);
 
 // Field 22 of /proc/<pid>/stat; 0 when there is no such process.

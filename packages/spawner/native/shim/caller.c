@@ -2,12 +2,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <termios.h>
 
@@ -26,19 +26,8 @@ static void tell(uint16_t kind, const void *body, size_t length) {
 
 // --- start
 
-// In the state directory, which only root may enter; by a short name, as the whole path may be longer than an address holds.
-int listen_for_start(void) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "start.sock"};
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) fail("make socket", "start.sock");
-  unlink(address.sun_path);
-  mode_t old = umask(0177);
-  if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 4) < 0)
-    fail("listen on socket", "start.sock");
-  umask(old);
-  failures_remove("start.sock");
-  return fd;
-}
+// In the state directory, which only root may enter.
+int listen_for_start(void) { return listen_here("start.sock", 4, 0); }
 
 void accept_start(int listener) {
   int fd;
@@ -60,30 +49,19 @@ void await_placement(pid_t pid) {
   if (got != sizeof answer || answer.kind != FRAME_RELEASE) fail_with(ECANCELED, "place the container", "");
 }
 
-// --- terminal
+// --- descriptors for others
 
-static void hand_over(const char *path, int terminal) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (strlen(path) >= sizeof address.sun_path) fail_with(ENAMETOOLONG, "connect to console socket", path);
-  strcpy(address.sun_path, path);
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0) fail("connect to console socket", path);
-  union {
-    char space[CMSG_SPACE(sizeof(int))];
-    struct cmsghdr align;
-  } control = {0};
-  // The bytes are the terminal's name in other runtimes, and nobody reads more than that there is one.
-  struct iovec part = {"/dev/ptmx", 9};
-  struct msghdr message = {
-      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
-  struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(rights), &terminal, sizeof terminal);
-  if (sendmsg(fd, &message, MSG_NOSIGNAL) < 0) fail("send terminal to console socket", path);
+// What goes with it is its name in other runtimes, and nobody reads more than that there is one.
+static void hand_over(const char *path, const char *what, const char *name, int descriptor) {
+  char stage[48];
+  snprintf(stage, sizeof stage, "send %s to its socket", what);
+  int fd = connect_to(path);
+  struct iovec piece = {(void *)(uintptr_t)name, strlen(name)};
+  if (fd < 0 || send_with_descriptors(fd, &piece, 1, &descriptor, 1) < 0) fail(stage, path);
   close(fd);
 }
+
+// --- terminal
 
 static int outer = -1;
 static struct termios outer_before;
@@ -159,12 +137,15 @@ static void relay(int terminal, int pidfd) {
 noreturn void watch_for_caller(const struct prepared *prepared, const struct started *started) {
   struct record record;
   int terminal = started->stdio.output;
+  failures_end(0, started->pid);
+  if (find_record(prepared->plan, TAG_PIDFD_SOCKET, &record))
+    hand_over(read_string(&record.body), "pidfd", "pidfd", started->pidfd);
   bool handed_over = terminal >= 0 && find_record(prepared->plan, TAG_CONSOLE_SOCKET, &record);
   if (handed_over) {
-    failures_end(0, started->pid);
-    hand_over(read_string(&record.body), terminal);
+    hand_over(read_string(&record.body), "terminal", "/dev/ptmx", terminal);
     close(terminal);
   }
+  failures_end(0, 0);
   unsigned char body[20];
   uint32_t version = SHIM_PROTOCOL_VERSION, pid = (uint32_t)started->pid, own = (uint32_t)getpid();
   memcpy(body, &version, 4);

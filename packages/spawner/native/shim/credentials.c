@@ -184,17 +184,19 @@ static noreturn void execute(char **arguments, char **environment) {
 // `create` can say so.
 static void await_start(int listener, int sync, char **arguments, char **environment) {
   if (listener < 0) return;
-  find_command(arguments[0], environment);
+  if (arguments[0] != NULL) find_command(arguments[0], environment);
   sync_send(sync, &(struct sync_message){.kind = SYNC_READY}, NULL, 0);
   close(sync);
   accept_start(listener);
+  if (arguments[0] == NULL) fail_with(EINVAL, "start container without process", "");
 }
 
 noreturn void become_process(const struct prepared *prepared, const struct process_stdio *stdio, int sync, pid_t pid) {
   const struct plan *plan = prepared->plan;
   struct record record;
   char **arguments = read_list(plan, TAG_ARGUMENTS), **environment = read_list(plan, TAG_ENVIRONMENT);
-  if (arguments[0] == NULL) fail_with(EINVAL, "read plan", "no arguments");
+  // A container may be created without a process, which then has to be missing when it is started.
+  if (arguments[0] == NULL && prepared->start_socket < 0) fail_with(EINVAL, "read plan", "no arguments");
   if (find_record(plan, TAG_USER, &record)) environment = with_home(environment, read_u32(&record.body));
   struct capability_sets sets = {0};
   if (find_record(plan, TAG_CAPABILITIES, &record)) {
@@ -235,7 +237,7 @@ noreturn void become_process(const struct prepared *prepared, const struct proce
   bool last = (prepared->flags & FLAG_NO_NEW_PRIVILEGES) != 0;
   if (!last) {
     await_start(start, sync, arguments, environment);
-    run_hooks(plan, HOOK_START_CONTAINER, "created", getpid());
+    run_hooks(plan, HOOK_START_CONTAINER, "created", getpid(), environment);
     set_capabilities(&(struct capability_sets){.effective = held, .permitted = held});
     load_seccomp(plan, agent, pid);
   }
@@ -254,7 +256,7 @@ noreturn void become_process(const struct prepared *prepared, const struct proce
   if (last) {
     await_start(start, sync, arguments, environment);
     // Before the filter: it is for the container's program, and may not let a hook start.
-    run_hooks(plan, HOOK_START_CONTAINER, "created", getpid());
+    run_hooks(plan, HOOK_START_CONTAINER, "created", getpid(), environment);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail("set no_new_privs", "");
     load_seccomp(plan, agent, pid);
   }

@@ -1,4 +1,4 @@
-// HOME of a process whose environment has none: programs expect it, and who the user is only the container's own files say.
+// HOME of a process whose environment has none, or an empty one: programs expect it, and who the user is only the container's own files say.
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -65,9 +65,14 @@ static const char *home_of(uid_t uid) {
 char **with_home(char **environment, uid_t uid) {
   static char pair[PATH_MAX + sizeof "HOME="];
   size_t count = 0;
-  for (; environment[count] != NULL; count++)
-    if (strncmp(environment[count], "HOME=", 5) == 0) return environment;
+  char **empty = NULL;
+  for (; environment[count] != NULL; count++) {
+    if (strncmp(environment[count], "HOME=", 5) != 0) continue;
+    if (environment[count][5] != 0) return environment;
+    empty = &environment[count];
+  }
   snprintf(pair, sizeof pair, "HOME=%s", home_of(uid));
+  if (empty != NULL) return *empty = pair, environment;
   char **longer = mmap(NULL, (count + 2) * sizeof *longer, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (longer == MAP_FAILED) fail("set HOME", "");
   memcpy(longer, environment, count * sizeof *longer);

@@ -79,11 +79,16 @@ static int wait_for_hook(pid_t hook, uint32_t timeout_seconds) {
   return status;
 }
 
-static void run_hook(const struct plan *plan, struct cursor *body, const char *name, const char *status, pid_t pid, bool outside) {
+static void run_hook(const struct plan *plan, struct cursor *body, const char *name, const char *status, pid_t pid,
+                     char **process_environment) {
+  // Only hooks of the container's own namespaces are given the process's.
+  bool outside = process_environment == NULL;
   uint32_t timeout_seconds = read_u32(body);
+  bool has_environment = read_u32(body) != 0;
   const char *path = read_string(body);
   char **arguments = read_words(body), **environment = read_words(body);
   if (body->bad) fail_with(EBADMSG, "read plan", "hook");
+  if (!has_environment && !outside) environment = process_environment;
   int state = state_file(plan, status, pid);
   pid_t hook = fork();
   if (hook < 0) fail("start hook", path);
@@ -111,7 +116,7 @@ bool has_hooks(const struct plan *plan, enum hook_kind kind) {
   return false;
 }
 
-void run_hooks(const struct plan *plan, enum hook_kind kind, const char *status, pid_t pid) {
+void run_hooks(const struct plan *plan, enum hook_kind kind, const char *status, pid_t pid, char **process_environment) {
   static const char *const names[] = {[HOOK_PRESTART] = "prestart",
                                       [HOOK_CREATE_RUNTIME] = "createRuntime",
                                       [HOOK_CREATE_CONTAINER] = "createContainer",
@@ -120,5 +125,5 @@ void run_hooks(const struct plan *plan, enum hook_kind kind, const char *status,
   struct record record;
   while (next_record(&records, &record))
     if (record.tag == TAG_HOOK && read_u32(&record.body) == (uint32_t)kind)
-      run_hook(plan, &record.body, names[kind], status, pid, kind != HOOK_START_CONTAINER);
+      run_hook(plan, &record.body, names[kind], status, pid, process_environment);
 }

@@ -32,6 +32,8 @@ static noreturn void run_init(const struct prepared *prepared, int sync) {
   struct process_stdio stdio;
   pid_t pid = launcher_is_needed(prepared) ? sync_ask(sync, SYNC_ASK_HOOKS) : 0;
   if (prepared->flags & FLAG_EXEC) {
+    if (prepared->target_root >= 0 && (fchdir(prepared->target_root) < 0 || chroot(".") < 0))
+      fail("enter container root", "/");
     int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0) fail("open container root", "/");
     stdio = make_stdio(prepared, root, sync);
@@ -43,7 +45,7 @@ static noreturn void run_init(const struct prepared *prepared, int sync) {
     moment(MOMENT_MOUNTS);
     stdio = make_stdio(prepared, root, sync);
     moment(MOMENT_STDIO);
-    run_hooks(prepared->plan, HOOK_CREATE_CONTAINER, "created", getpid());
+    run_hooks(prepared->plan, HOOK_CREATE_CONTAINER, "created", getpid(), NULL);
     enter_root(prepared, root);
     moment(MOMENT_INSIDE);
   }
@@ -104,8 +106,8 @@ static void run_outer_hooks(struct launching *launching) {
   const struct plan *plan = launching->prepared->plan;
   pid_t pid = launching->started.pid;
   failures_end(launching->stage, pid);
-  run_hooks(plan, HOOK_PRESTART, "created", pid);
-  run_hooks(plan, HOOK_CREATE_RUNTIME, "created", pid);
+  run_hooks(plan, HOOK_PRESTART, "created", pid, NULL);
+  run_hooks(plan, HOOK_CREATE_RUNTIME, "created", pid, NULL);
   failures_end(0, 0);
   sync_send(launching->sync, &(struct sync_message){.kind = SYNC_GO, .pid = pid}, NULL, 0);
 }
@@ -168,7 +170,7 @@ struct started launch(const struct prepared *prepared) {
   struct launching launching = {.prepared = prepared, .sync = sync[0], .stage = stage,
                                 .started = {.pid = 0, .pidfd = -1, .stdio = {-1, -1, -1}}};
   struct sync_message message;
-  int fds[3], fd_count;
+  int fds[MOST_SENT_DESCRIPTORS], fd_count;
   // Ends when init's end is closed by execve, which is when the container has started, or when init waits for `start`; init may
   // be there before the stage has told its pid.
   while (!(launching.ready && launching.started.pid > 0) && sync_receive(sync[0], &message, fds, &fd_count) > 0)

@@ -8,8 +8,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include "kernel.h"
 #include "shim.h"
@@ -21,20 +19,6 @@ static void ignore_signals(void) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-// Bound by a short name from inside its directory: the whole path may be longer than a socket address holds.
-static int listen_here(void) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "shim.sock"};
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) fail("make socket", "shim.sock");
-  unlink(address.sun_path);
-  mode_t old = umask(0177);
-  if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 16) < 0)
-    fail("listen on socket", "shim.sock");
-  umask(old);
-  failures_remove("shim.sock");
-  return fd;
 }
 
 // stdio of its own: whatever the service had there is not for a shim to hold.
@@ -63,7 +47,7 @@ static void enter_directory(const struct plan *plan) {
 static noreturn void be_shim(struct plan *plan, struct prepared *prepared) {
   struct record record;
   setsid();
-  int listener = listen_here();
+  int listener = listen_here("shim.sock", 16, SOCK_NONBLOCK);
   log_open(plan);
   prepare(prepared, plan);
   moment(MOMENT_PREPARED);

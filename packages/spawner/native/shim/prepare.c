@@ -161,6 +161,12 @@ static void prepare_exec_target(struct prepared *prepared, struct cursor *body) 
   if (body->bad) fail_with(EBADMSG, "read plan", "exec target");
   prepared->target_pidfd = sys_pidfd_open(pid);
   if (prepared->target_pidfd < 0) fail("open container process", "");
+  if (!(prepared->target_namespaces & CLONE_NEWNS)) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/root", pid);
+    prepared->target_root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (prepared->target_root < 0) fail("open container root", path);
+  }
   // A pid that was given to another process in the meantime started at another time.
   if (process_start_ticks(pid) != ticks) fail_with(ESRCH, "open container process", "");
 }
@@ -171,7 +177,7 @@ static void make_scratch(struct prepared *prepared) {
   if (prepared->scratch < 0) fail("make scratch", "root");
 }
 
-static bool has_mount_namespace(const struct prepared *prepared) {
+bool has_mount_namespace(const struct prepared *prepared) {
   for (int index = 0; index < prepared->joined_count; index++)
     if (prepared->joined[index].kind == CLONE_NEWNS) return true;
   return (prepared->new_namespaces & CLONE_NEWNS) != 0;
@@ -184,6 +190,7 @@ void prepare(struct prepared *prepared, const struct plan *plan) {
                                 .seccomp_agent = -1,
                                 .scratch = -1,
                                 .target_pidfd = -1,
+                                .target_root = -1,
                                 .cgroup_v2 = -1,
                                 .memory_cgroup = -1,
                                 .writable = -1,
@@ -251,8 +258,9 @@ void prepare(struct prepared *prepared, const struct plan *plan) {
     if (record.body.bad) fail_with(EBADMSG, "read plan", "");
   }
   if (prepared->flags & FLAG_EXEC) return;
-  // Else the steps would furnish the host.
-  if (!has_mount_namespace(prepared)) fail_with(EBADMSG, "read plan", "no mount namespace");
+  // Else the steps would furnish the host beyond the one place that the caller takes away again.
+  if (!has_mount_namespace(prepared) && (prepared->root_directory < 0 || prepared->user_namespace >= 0 || !(prepared->flags & FLAG_CALLER)))
+    fail_with(EBADMSG, "read plan", "no mount namespace");
   if (prepared->scratch < 0) make_scratch(prepared);
 }
 
@@ -268,7 +276,7 @@ void release_prepared(struct prepared *prepared) {
   close_all(prepared->cgroup_tasks, prepared->cgroup_tasks_count);
   for (int index = 0; index < prepared->joined_count; index++) close(prepared->joined[index].fd);
   int others[] = {prepared->writable, prepared->root_directory, prepared->user_namespace, prepared->start_socket, prepared->seccomp_agent, prepared->scratch,
-                  prepared->target_pidfd};
+                  prepared->target_pidfd, prepared->target_root};
   close_all(others, (int)(sizeof others / sizeof *others));
   if (prepared->cgroup_v2 != prepared->memory_cgroup && prepared->cgroup_v2 >= 0) close(prepared->cgroup_v2);
   prepared->plan = NULL;

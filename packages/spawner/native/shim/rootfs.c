@@ -52,11 +52,16 @@ static void mount_overlay(const struct prepared *prepared) {
 }
 
 int build_root(const struct prepared *prepared) {
+  bool own = has_mount_namespace(prepared);
   // Nothing mounted in here may reach the host, and nothing mounted there later may appear in here.
-  if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) fail("make mounts private", "/");
+  if (own && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) fail("make mounts private", "/");
   umask(0);
   if (prepared->root_directory >= 0) {
     if (sys_attach(prepared->root_directory, AT_FDCWD) < 0) fail("attach root directory", "");
+    // Attached where the host's mounts spread it has become one of those that spread: what is mounted in it shall stay there.
+    struct mount_attributes attributes = {.propagation = MS_PRIVATE};
+    if (!own && sys_mount_setattr(prepared->root_directory, "", AT_EMPTY_PATH | AT_RECURSIVE_FLAG, &attributes) < 0)
+      fail("make mounts private", "/");
     int root = dup(prepared->root_directory);
     if (root < 0) fail("open container root", "");
     return root;
@@ -83,7 +88,10 @@ static void cover_root(void) {
 
 void enter_root(const struct prepared *prepared, int root) {
   if (fchdir(root) < 0) fail("enter container root", "");
-  if (prepared->flags & FLAG_NO_PIVOT) {
+  if (!has_mount_namespace(prepared)) {
+    // The namespace's root is the host's: it stays what it is, and a process with CAP_SYS_CHROOT may find its way back to it.
+    if (chroot(".") < 0) fail("change root", "");
+  } else if (prepared->flags & FLAG_NO_PIVOT) {
     cover_root();
   } else {
     // Stacks the old root over the new one's "/" and takes it off again: needs no directory inside for the old one.

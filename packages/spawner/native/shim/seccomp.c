@@ -19,7 +19,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -39,15 +39,11 @@ struct filter_program {
 
 int connect_seccomp_agent(struct cursor *body) {
   const char *path = read_string(body);
+  bool is_asked = read_u32(body) != 0;
   if (body->bad) fail_with(EBADMSG, "read plan", "seccomp listener");
-  int place = open(path, O_PATH | O_CLOEXEC);
-  if (place < 0) fail("connect to seccomp agent", path);
-  // By its descriptor: the path may be longer than a socket address holds.
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", place);
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0) fail("connect to seccomp agent", path);
-  close(place);
+  int fd = connect_to(path);
+  // Whom no rule asks is told of the container for courtesy.
+  if (fd < 0 && is_asked) fail("connect to seccomp agent", path);
   return fd;
 }
 
@@ -56,6 +52,7 @@ static bool send_state(int agent, int listener, const struct plan *plan, pid_t p
   struct record record;
   if (!find_record(plan, TAG_SECCOMP_LISTENER, &record)) return errno = EBADMSG, false;
   read_string(&record.body);
+  read_u32(&record.body);
   uint32_t count = read_u32(&record.body);
   if (count == 0 || count > MOST_PARTS) return errno = EBADMSG, false;
   char number[16];
@@ -69,25 +66,11 @@ static bool send_state(int agent, int listener, const struct plan *plan, pid_t p
   }
   if (record.body.bad) return errno = EBADMSG, false;
 
-  union {
-    char space[CMSG_SPACE(sizeof(int))];
-    struct cmsghdr align;
-  } control = {0};
-  struct msghdr header = {.msg_control = control.space, .msg_controllen = sizeof control.space};
-  struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(rights), &listener, sizeof listener);
   // A long state may go in several messages; descriptors are sent with the first.
-  for (struct iovec *piece = pieces; used > 0;) {
-    header.msg_iov = piece;
-    header.msg_iovlen = (size_t)used;
-    ssize_t sent = sendmsg(agent, &header, MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
+  int fd_count = 1;
+  for (struct iovec *piece = pieces; used > 0; fd_count = 0) {
+    ssize_t sent = send_with_descriptors(agent, piece, used, &listener, fd_count);
     if (sent < 0) return false;
-    header.msg_control = NULL;
-    header.msg_controllen = 0;
     for (; used > 0 && (size_t)sent >= piece->iov_len; piece++, used--) sent -= (ssize_t)piece->iov_len;
     if (used > 0) *piece = (struct iovec){(char *)piece->iov_base + sent, piece->iov_len - (size_t)sent};
   }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdnoreturn.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "plan.h"
 
@@ -40,6 +41,7 @@ struct prepared {
   int start_socket;                       // listening; init waits for a connection before it executes the command. -1: none
   int target_pidfd;                       // exec: the container's first process
   uint64_t target_namespaces;
+  int target_root;                        // exec into a container in the host's mount namespace: its root; -1: the namespace's own
   int cgroup_v2;                     // directory for CLONE_INTO_CGROUP; -1: none
   int cgroup_tasks[MAX_CGROUPS];     // v1 `tasks` files
   const char *cgroup_paths[MAX_CGROUPS];
@@ -115,6 +117,15 @@ int sync_receive(int sync, struct sync_message *message, int *fds, int *fd_count
 // Asks the launcher and waits for its GO; the pid that came with it.
 pid_t sync_ask(int sync, enum sync_kind question);
 
+// --- sockets.c
+enum { MOST_SENT_DESCRIPTORS = 3 };
+// In the working directory, for our own user only. `flags`: of socket(2).
+int listen_here(const char *name, int backlog, int flags);
+// -1 with errno.
+int connect_to(const char *path);
+// -1 with errno; EPIPE instead of a signal.
+ssize_t send_with_descriptors(int socket, struct iovec *pieces, int count, const int *fds, int fd_count);
+
 // --- namespaces.c
 // Made by a child that ends at once; the descriptor keeps it. Fails by fail().
 int make_user_namespace(const struct plan *plan);
@@ -127,8 +138,9 @@ void enter_given_namespaces(const struct prepared *prepared);
 
 // --- hooks.c
 bool has_hooks(const struct plan *plan, enum hook_kind kind);
-// Runs them in order; the first that fails fails the start. `pid`: init's as seen from where the hooks run.
-void run_hooks(const struct plan *plan, enum hook_kind kind, const char *status, pid_t pid);
+// Runs them in order; the first that fails fails the start. `pid`: init's as seen from where the hooks run. `process_environment`:
+// for hooks inside the container's root that have none of their own; NULL for those outside.
+void run_hooks(const struct plan *plan, enum hook_kind kind, const char *status, pid_t pid, char **process_environment);
 
 // --- caller.c: with FLAG_CALLER
 int listen_for_start(void);
@@ -145,6 +157,8 @@ void settle_descriptors(const struct prepared *prepared, int **kept, int count);
 
 // --- prepare.c (launcher, host namespaces)
 void prepare(struct prepared *prepared, const struct plan *plan);
+// Else the container's mounts are the host's, at the place of its root.
+bool has_mount_namespace(const struct prepared *prepared);
 // Field 22 of /proc/<pid>/stat; tells a process from a later one with its pid. 0: no such process.
 uint64_t process_start_ticks(pid_t pid);
 void release_prepared(struct prepared *prepared);
@@ -208,7 +222,7 @@ void install_stdio(const struct process_stdio *stdio);
 // False when the caller may not enter it and need not (`must`). Fails when it leads out of the container's root.
 bool enter_working_directory(const struct plan *plan, bool must);
 
-// The environment, with HOME of the user added where it has none.
+// The environment, with HOME of the user where it has none or an empty one.
 char **with_home(char **environment, uid_t uid);
 
 // --- credentials.c (init)

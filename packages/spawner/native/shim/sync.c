@@ -7,29 +7,14 @@
 #include "shim.h"
 
 void sync_send(int sync, const struct sync_message *message, const int *fds, int fd_count) {
-  union {
-    char space[CMSG_SPACE(sizeof(int) * 3)];
-    struct cmsghdr align;
-  } control = {0};
   struct iovec part = {(void *)(uintptr_t)message, sizeof *message};
-  struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-  if (fd_count > 0) {
-    header.msg_control = control.space;
-    header.msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)fd_count);
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)fd_count);
-    memcpy(CMSG_DATA(rights), fds, sizeof(int) * (size_t)fd_count);
-  }
   // EPIPE: the shim is gone, and nobody would ever reap or watch this process.
-  while (sendmsg(sync, &header, MSG_NOSIGNAL) < 0)
-    if (errno != EINTR) _exit(1);
+  if (send_with_descriptors(sync, &part, 1, fds, fd_count) < 0) _exit(1);
 }
 
 int sync_receive(int sync, struct sync_message *message, int *fds, int *fd_count) {
   union {
-    char space[CMSG_SPACE(sizeof(int) * 3)];
+    char space[CMSG_SPACE(sizeof(int) * MOST_SENT_DESCRIPTORS)];
     struct cmsghdr align;
   } control;
   struct iovec part = {message, sizeof *message};
@@ -52,7 +37,7 @@ int sync_receive(int sync, struct sync_message *message, int *fds, int *fd_count
 pid_t sync_ask(int sync, enum sync_kind question) {
   sync_send(sync, &(struct sync_message){.kind = question}, NULL, 0);
   struct sync_message answer;
-  int fds[3], fd_count;
+  int fds[MOST_SENT_DESCRIPTORS], fd_count;
   // No answer: the launcher has failed in what was asked and says so itself.
   if (sync_receive(sync, &answer, fds, &fd_count) <= 0 || answer.kind != SYNC_GO) _exit(1);
   return answer.pid;
