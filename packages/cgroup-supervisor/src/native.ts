@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -33,6 +32,8 @@ let loaded: NativeCgroup | undefined;
 export function nativeCgroup(): NativeCgroup {
   const directory =
     process.env.GANTRY_NATIVE_DIR ?? fileURLToPath(new URL('../../../build/native/', import.meta.url));
-  loaded ??= createRequire(import.meta.url)(join(directory, 'cgroup-supervisor.node')) as NativeCgroup;
-  return loaded;
+  if (loaded !== undefined) return loaded;
+  const addon = { exports: {} as NativeCgroup };
+  process.dlopen(addon, join(directory, 'cgroup-supervisor.node'));
+  return (loaded = addon.exports);
 }

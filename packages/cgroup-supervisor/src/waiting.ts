@@ -1,13 +1,16 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 /** A moment after which a wait gives up, on the monotonic clock. */
 export interface Deadline {
   readonly atMs: number;
   readonly signal: AbortSignal | undefined;
 }
 
+/** Monotonic; Node's `performance` takes longer to load than a short-lived program has for all it does. */
+function nowMs(): number {
+  return process.uptime() * 1000;
+}
+
 export function deadlineIn(milliseconds: number, signal?: AbortSignal): Deadline {
-  return { atMs: performance.now() + milliseconds, signal };
+  return { atMs: nowMs() + milliseconds, signal };
 }
 
 /**
@@ -19,8 +22,9 @@ export function deadlineIn(milliseconds: number, signal?: AbortSignal): Deadline
 export async function tryUntil(deadline: Deadline, attempt: () => boolean): Promise<boolean> {
   for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 20)) {
     if (attempt()) return true;
-    const leftMs = deadline.atMs - performance.now();
+    const leftMs = deadline.atMs - nowMs();
     if (leftMs <= 0 || deadline.signal?.aborted === true) return false;
-    await sleep(Math.min(pauseMs, leftMs));
+    const waitMs = Math.min(pauseMs, leftMs);
+    await new Promise((resolve) => setTimeout(resolve, waitMs));
   }
 }

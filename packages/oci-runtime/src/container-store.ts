@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isNativeError, type NativeSpawner } from '@gantry/spawner/runtime';
+import { monotonicMs } from './clock.js';
 import { readRecord, type ContainerRecord } from './container-record.js';
 import { errorCode, failure } from './failure.js';
 
@@ -133,11 +134,11 @@ export class ContainerStore {
 
   /** The container, when no other verb is changing it any more. Undefined when it does not exist. */
   hold(id: string, waitMs: number = lockWaitMs): HeldContainer | undefined {
-    const end = performance.now() + waitMs;
+    const end = monotonicMs() + waitMs;
     for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 50)) {
       const held = this.#tryHold(id);
       if (held !== null) return held;
-      if (performance.now() > end)
+      if (monotonicMs() > end)
         failure(`container ${JSON.stringify(id)} is busy: another command is working on it`);
       sleep(pauseMs);
     }

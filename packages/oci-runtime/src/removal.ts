@@ -2,6 +2,7 @@ import { deleteCgroup, signalCgroup } from '@gantry/cgroup-supervisor/runtime';
 import type { RuntimeSpec } from '@gantry/oci';
 import { hookFailureText, runHooks } from '@gantry/spawner/runtime';
 import { withHookEnvironments } from './bundle.js';
+import { monotonicMs } from './clock.js';
 import type { ContainerRecord } from './container-record.js';
 import { isAlive } from './container-status.js';
 import type { HeldContainer } from './container-store.js';
@@ -17,10 +18,10 @@ const SIGKILL = 9;
 /** Kills all of the container's processes and waits until its first is gone. */
 export async function killContainer(runtime: Runtime, record: ContainerRecord): Promise<void> {
   if (record.cgroup !== undefined) signalCgroup(record.cgroup, SIGKILL);
-  const end = performance.now() + killTimeoutMs;
+  const end = monotonicMs() + killTimeoutMs;
   for (let pauseMs = 1; isAlive(record.pid, record.startTicks); pauseMs = Math.min(pauseMs * 2, 50)) {
     runtime.native.signalProcess(record.pid, BigInt(record.startTicks), SIGKILL);
-    if (performance.now() > end)
+    if (monotonicMs() > end)
       failure(
         `container ${JSON.stringify(record.id)} does not end: its process ${record.pid} takes no SIGKILL`,
       );

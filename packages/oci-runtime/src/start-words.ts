@@ -1,8 +1,5 @@
 import type { RuntimeHook, RuntimeSpec } from '@gantry/oci';
 import { errnoText, type StartFailure } from '@gantry/spawner/runtime';
-import { constants } from 'node:os';
-
-const { ENOENT, ENOTDIR, EACCES, EPERM, EISDIR, ENOEXEC } = constants.errno;
 
 /**
  * Why a process could not be started, in the words that podman, docker and containerd look for: "executable file not found in $PATH" and "no such file or directory" become their exit code 127, "permission denied" 126.
@@ -20,6 +17,9 @@ export function startWords(failed: StartFailure, spec: Pick<RuntimeSpec, 'hooks'
 }
 
 function executeWords(name: string, errno: number): string {
+  // Loaded by those that fail.
+  const { ENOENT, ENOTDIR, EACCES, EPERM, EISDIR, ENOEXEC } =
+    process.getBuiltinModule('node:os').constants.errno;
   const quoted = JSON.stringify(name);
   if (errno === ENOENT || errno === ENOTDIR)
     return name.includes('/')

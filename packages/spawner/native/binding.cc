@@ -123,6 +123,19 @@ Napi::Value CompileSeccomp(const Napi::CallbackInfo& info) {
   return answer;
 }
 
+// OpenSSL's, out of the node executable that we are loaded into.
+extern "C" unsigned char* SHA256(const unsigned char* bytes, size_t length, unsigned char* digest);
+
+// sha256(bytes: Uint8Array) → Buffer
+Napi::Value Sha256(const Napi::CallbackInfo& info) {
+  if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+    throw Napi::TypeError::New(info.Env(), "argument 1 is not a Uint8Array");
+  const auto bytes = info[0].As<Napi::Uint8Array>();
+  auto digest = Napi::Buffer<uint8_t>::New(info.Env(), 32);
+  SHA256(bytes.Data(), bytes.ByteLength(), digest.Data());
+  return digest;
+}
+
 // seccompFacts() → { libraryVersion, flags }
 Napi::Value DescribeSeccomp(const Napi::CallbackInfo& info) {
   const auto facts = seccompFacts();
@@ -140,6 +153,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("signalProcess", Napi::Function::New(env, SignalProcess));
   exports.Set("detachMount", Napi::Function::New(env, DetachMount));
   exports.Set("compileSeccomp", Napi::Function::New(env, CompileSeccomp));
+  exports.Set("sha256", Napi::Function::New(env, Sha256));
   exports.Set("seccompFacts", Napi::Function::New(env, DescribeSeccomp));
   return exports;
 }

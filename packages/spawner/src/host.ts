@@ -1,5 +1,4 @@
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { release } from 'node:os';
 import { parseHierarchies } from './cgroup-mounts.js';
 import type { HostFacts } from './container-plan.js';
 import type { SecurityModules } from './security-labels.js';
@@ -7,8 +6,15 @@ import type { SecurityModules } from './security-labels.js';
 /** Namespaces as /proc/<pid>/ns names them. */
 export const NAMESPACE_KINDS = ['user', 'mnt', 'net', 'pid', 'ipc', 'uts', 'cgroup', 'time'] as const;
 
-/** Where each device number was found last: nearly every container asks for the same six. */
-const foundDevices = new Map<string, string>();
+/** Where each device number was found last; first where every Linux has those that nearly every container asks for. */
+const foundDevices = new Map([
+  ['c1:3', '/dev/null'],
+  ['c1:5', '/dev/zero'],
+  ['c1:7', '/dev/full'],
+  ['c1:8', '/dev/random'],
+  ['c1:9', '/dev/urandom'],
+  ['c5:0', '/dev/tty'],
+]);
 
 /** The node of the host for a device number, by way of sysfs. */
 function findDevice(type: 'c' | 'b', major: number, minor: number): string | undefined {
@@ -83,6 +89,11 @@ export function readHostFacts(): HostFacts {
   };
 }
 
+/** `uname -r`. Node's os takes its time to load. */
+export function readKernelRelease(): string {
+  return readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim();
+}
+
 /** Unique to this boot: pids and handles of another mean nothing. */
 export function readBootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
@@ -109,5 +120,5 @@ export function reportKernel(): KernelReport {
   if (!/^Seccomp:/m.test(status)) missing.push('the kernel has no seccomp filters');
   const filesystems = readFileSync('/proc/filesystems', 'utf8');
   if (!/\boverlay$/m.test(filesystems)) missing.push('the overlay file system is not loaded');
-  return { kernel: release(), namespaces, missing };
+  return { kernel: readKernelRelease(), namespaces, missing };
 }

@@ -78,38 +78,46 @@ export const hookKind = Object.freeze({
 
 export const mountFlag = Object.freeze({ recursive: 1, idmap: 2, tolerated: 4, copyUp: 8, ownMode: 16 });
 
+/** "GPLN". */
+const MAGIC = 0x4e4c5047;
 const VERSION = 2;
 const HEADER_BYTES = 12;
 
-/** One record's payload being written: little-endian, strings with their length before and a NUL after. */
+const FIRST_BYTES = 16 * 1024;
+
+/** Records being written into one growing buffer: little-endian, strings with their length before and a NUL after. */
 export class RecordWriter {
-  readonly #parts: Buffer[] = [];
+  #bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  #length = 0;
 
   u32(value: number): this {
-    const part = Buffer.allocUnsafe(4);
-    part.writeUInt32LE(value >>> 0);
-    this.#parts.push(part);
+    const at = this.#reserve(4);
+    const bytes = this.#bytes;
+    bytes[at] = value;
+    bytes[at + 1] = value >>> 8;
+    bytes[at + 2] = value >>> 16;
+    bytes[at + 3] = value >>> 24;
     return this;
   }
 
   u64(value: bigint): this {
-    const part = Buffer.allocUnsafe(8);
-    part.writeBigUInt64LE(value);
-    this.#parts.push(part);
-    return this;
+    const wide = BigInt.asUintN(64, value);
+    return this.u32(Number(wide & 0xffffffffn)).u32(Number(wide >> 32n));
   }
 
   /** The caller has made sure that there is no NUL inside. */
   string(value: string): this {
-    const bytes = Buffer.from(value);
-    this.u32(bytes.length);
-    this.#parts.push(bytes, Buffer.alloc(1));
+    const length = Buffer.byteLength(value);
+    this.u32(length);
+    const at = this.#reserve(length + 1);
+    this.#bytes.write(value, at, 'utf8');
+    this.#bytes[at + length] = 0;
     return this;
   }
 
   bytes(value: Uint8Array): this {
     this.u32(value.length);
-    this.#parts.push(Buffer.from(value));
+    this.#bytes.set(value, this.#reserve(value.length));
     return this;
   }
 
@@ -119,38 +127,58 @@ export class RecordWriter {
     return this;
   }
 
+  /** Bytes so far. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** What was written at `at` is another number by now. */
+  replaceU32(at: number, value: number): void {
+    this.#bytes.writeUInt32LE(value, at);
+  }
+
   finish(): Buffer {
-    return Buffer.concat(this.#parts);
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  #reserve(count: number): number {
+    const at = this.#length;
+    this.#length += count;
+    if (this.#length > this.#bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(this.#length, this.#bytes.length * 2));
+      larger.set(this.#bytes.subarray(0, at));
+      this.#bytes = larger;
+    }
+    return at;
   }
 }
 
 /** A plan being written, record by record; init carries steps out in this order. */
 export class PlanWriter {
-  readonly #records: Buffer[] = [];
+  readonly #writer = new RecordWriter();
+  #records = 0;
+
+  constructor() {
+    this.#writer.u32(MAGIC).u32(VERSION).u32(0);
+  }
 
   add(tag: number, write: (record: RecordWriter) => void = () => {}): this {
-    const record = new RecordWriter();
-    write(record);
-    const payload = record.finish();
-    const head = Buffer.alloc(8);
-    head.writeUInt16LE(tag, 0);
-    head.writeUInt32LE(payload.length, 4);
-    this.#records.push(head, payload);
+    const writer = this.#writer.u32(tag).u32(0);
+    const start = writer.length;
+    write(writer);
+    writer.replaceU32(start - 4, writer.length - start);
+    this.#records++;
     return this;
   }
 
   /** Records so far. */
   get length(): number {
-    return this.#records.length / 2;
+    return this.#records;
   }
 
   finish(): Buffer {
-    const header = Buffer.alloc(HEADER_BYTES);
-    const length = this.#records.reduce((sum, part) => sum + part.length, HEADER_BYTES);
-    header.write('GPLN', 0, 'latin1');
-    header.writeUInt32LE(VERSION, 4);
-    header.writeUInt32LE(length, 8);
-    return Buffer.concat([header, ...this.#records], length);
+    this.#writer.replaceU32(8, this.#writer.length);
+    return this.#writer.finish();
   }
 }
 

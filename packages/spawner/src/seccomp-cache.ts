@@ -13,11 +13,11 @@ import {
   type Stats,
   writeSync,
 } from 'node:fs';
-import { release } from 'node:os';
 import { join } from 'node:path';
 import type { NativeSpawner } from './native.js';
 import type { SeccompStore } from './seccomp.js';
 import { sha256 } from './digest.js';
+import { readKernelRelease } from './host.js';
 
 /** Changes whenever the same profile would compile to another program. */
 const FORMAT = 1;
@@ -49,7 +49,7 @@ export class SeccompCache implements SeccompStore {
   /** The directory is made when the first program is kept; the one it is in is there. */
   constructor(directory: string, native: Pick<NativeSpawner, 'seccompFacts'>) {
     this.#directory = directory;
-    this.#machine = `${FORMAT} ${native.seccompFacts().libraryVersion} ${process.arch} ${release()}`;
+    this.#machine = `${FORMAT} ${native.seccompFacts().libraryVersion} ${process.arch} ${readKernelRelease()}`;
   }
 
   find(digest: string): Uint8Array | undefined {

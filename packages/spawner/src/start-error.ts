@@ -1,8 +1,8 @@
 import { GantryError, type ErrorCode } from '@gantry/protocol';
-import { ERRNO_NAMES, failureReason, SHIM_STAGE, type StartFailure } from './start-failure.js';
+import { errnoNames, failureReason, SHIM_STAGE, type StartFailure } from './start-failure.js';
 
 function codeOf({ stage, errno }: StartFailure): ErrorCode {
-  const name = ERRNO_NAMES.get(errno);
+  const name = errnoNames().get(errno);
   // `not_found` and `permission_denied` are for the command alone: exit codes 127 and 126 are told by them.
   if (stage === SHIM_STAGE) return 'unavailable';
   if (stage === 'execute') return name === 'ENOENT' || name === 'ENOTDIR' ? 'not_found' : 'permission_denied';

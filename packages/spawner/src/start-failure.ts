@@ -1,5 +1,3 @@
-import { constants } from 'node:os';
-
 /** The shim itself was killed or did not answer: nothing is wrong with the request. */
 export const SHIM_STAGE = 'start the shim';
 
@@ -10,10 +8,11 @@ export interface StartFailure {
   readonly path: string;
 }
 
-/** Names of errno(3) by number. */
-export const ERRNO_NAMES: ReadonlyMap<number, string> = new Map(
-  Object.entries(constants.errno).map(([name, number]) => [number, name]),
-);
+/** Names of errno(3) by number. Most programs that could fail do not, so Node's os is loaded when one has. */
+export function errnoNames(): ReadonlyMap<number, string> {
+  const { errno } = process.getBuiltinModule('node:os').constants;
+  return new Map(Object.entries(errno).map(([name, number]) => [number, name]));
+}
 
 const WORDS: Readonly<Record<string, string>> = {
   ENOENT: 'no such file or directory',
@@ -35,7 +34,7 @@ const WORDS: Readonly<Record<string, string>> = {
 };
 
 export function errnoText(errno: number): string {
-  const name = ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
+  const name = errnoNames().get(errno) ?? `errno ${errno}`;
   const words = WORDS[name];
   return words === undefined ? name : `${words} (${name})`;
 }
@@ -63,5 +62,5 @@ const REASONS: Readonly<Record<string, string>> = {
 
 /** Why the step failed, in words. */
 export function failureReason({ stage, errno }: StartFailure): string {
-  return REASONS[`${stage} ${ERRNO_NAMES.get(errno) ?? ''}`] ?? errnoText(errno);
+  return REASONS[`${stage} ${errnoNames().get(errno) ?? ''}`] ?? errnoText(errno);
 }

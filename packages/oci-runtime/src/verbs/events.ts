@@ -1,5 +1,6 @@
 import { cgroupStats, watchOom, type RuntimeCgroup } from '@gantry/cgroup-supervisor/runtime';
 import { stringifyLossless } from '@gantry/oci';
+import { monotonicMs } from '../clock.js';
 import type { ContainerRecord } from '../container-record.js';
 import { isAlive, statusOf } from '../container-status.js';
 import { failure } from '../failure.js';
@@ -29,13 +30,11 @@ async function follow(record: ContainerRecord, cgroup: RuntimeCgroup, intervalMs
     },
     over.signal,
   );
-  let lookAt = performance.now() + intervalMs;
+  let lookAt = monotonicMs() + intervalMs;
   while (isAlive(record.pid, record.startTicks)) {
     // The end is noticed within a second, however rarely somebody wants to see figures.
-    await new Promise((resolve) =>
-      setTimeout(resolve, Math.min(1000, Math.max(0, lookAt - performance.now()))),
-    );
-    if (performance.now() < lookAt) continue;
+    await new Promise((resolve) => setTimeout(resolve, Math.min(1000, Math.max(0, lookAt - monotonicMs()))));
+    if (monotonicMs() < lookAt) continue;
     lookAt += intervalMs;
     if (isAlive(record.pid, record.startTicks)) printEvent('stats', record.id, cgroupStats(cgroup));
   }

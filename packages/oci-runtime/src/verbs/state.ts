@@ -1,3 +1,4 @@
+import { monotonicMs } from '../clock.js';
 import type { ContainerRecord } from '../container-record.js';
 import { statusOf } from '../container-status.js';
 import type { ContainerStore } from '../container-store.js';
@@ -9,10 +10,10 @@ const settleMs = 300;
 
 /** A create that is about to be done is waited for. Not for long: who asks may be one of its own hooks. */
 function settled(store: ContainerStore, id: string): ContainerRecord {
-  const end = performance.now() + settleMs;
+  const end = monotonicMs() + settleMs;
   for (;;) {
     const record = store.get(id);
-    if (statusOf(record, store) !== 'creating' || performance.now() > end) return record;
+    if (statusOf(record, store) !== 'creating' || monotonicMs() > end) return record;
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
   }
 }
