@@ -1,11 +1,9 @@
 // Writes docs/compose.md from the table of keys in packages/compose; with --check only says whether it is current.
 //   node tools/document-compose.mjs [--check]
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { format, resolveConfig } from 'prettier';
 import { composeKeys } from '../packages/compose/dist/index.js';
+import { generatedDocument, writeWhenStarted } from './generated-document.mjs';
 
-const documentPath = fileURLToPath(new URL('../docs/compose.md', import.meta.url));
+const document = generatedDocument('compose.md');
 
 const head = `# Compose files
 
@@ -49,20 +47,10 @@ export async function renderDocument() {
       .map(({ path, status, note }) => `| \`${path}\` | ${status} | ${note.replaceAll('|', '\\|')} |`);
     return `## ${title}\n\n| key | status | |\n|---|---|---|\n${rows.join('\n')}\n`;
   });
-  return format(head + parts.join('\n'), { ...(await resolveConfig(documentPath)), parser: 'markdown' });
+  return document.format(head + parts.join('\n'));
 }
 
 /** The document as it is committed; empty when there is none. */
-export function readDocument() {
-  return existsSync(documentPath) ? readFileSync(documentPath, 'utf8') : '';
-}
+export const readDocument = document.read;
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const text = await renderDocument();
-  if (process.argv.includes('--check')) {
-    if (text !== readDocument()) {
-      console.error('docs/compose.md is not current: run node tools/document-compose.mjs');
-      process.exitCode = 1;
-    }
-  } else writeFileSync(documentPath, text);
-}
+await writeWhenStarted(document, import.meta.url, renderDocument);

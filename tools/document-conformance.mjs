@@ -3,13 +3,12 @@
 //
 // Nothing is run here: a case that does not come out as it says of itself fails in its own test, a difference that is no
 // more fails as well. So what the cases say is what was seen.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { format, resolveConfig } from 'prettier';
+import { readFileSync } from 'node:fs';
 import { groups } from '../test/conformance/dist/groups.js';
 import { runtimeNames } from '../test/conformance/dist/runtimes.js';
+import { generatedDocument, writeWhenStarted } from './generated-document.mjs';
 
-const documentPath = fileURLToPath(new URL('../docs/oci-conformance.md', import.meta.url));
+const document = generatedDocument('oci-conformance.md');
 
 /** Every property of config.json by the specification's JSON schema, in the spelling of `covers`. */
 export const specification = JSON.parse(
@@ -128,23 +127,10 @@ export async function renderDocument() {
     return `## ${title}\n\n| property | ${runtimeNames.join(' | ')} | cases |\n|---|---|---|---|---|\n${lines.join('\n')}\n`;
   });
   const summary = `| runtime | cases passed | properties done |\n|---|---|---|\n${counts.join('\n')}\n\n`;
-  return format(head + summary + parts.join('\n'), {
-    ...(await resolveConfig(documentPath)),
-    parser: 'markdown',
-  });
+  return document.format(head + summary + parts.join('\n'));
 }
 
 /** The document as it is committed; empty when there is none. */
-export function readDocument() {
-  return existsSync(documentPath) ? readFileSync(documentPath, 'utf8') : '';
-}
+export const readDocument = document.read;
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const text = await renderDocument();
-  if (process.argv.includes('--check')) {
-    if (text !== readDocument()) {
-      console.error('docs/oci-conformance.md is not current: run node tools/document-conformance.mjs');
-      process.exitCode = 1;
-    }
-  } else writeFileSync(documentPath, text);
-}
+await writeWhenStarted(document, import.meta.url, renderDocument);

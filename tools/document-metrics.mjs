@@ -1,15 +1,15 @@
 // Writes docs/metrics.md from the metrics that the built services register, and what is made of them; with --check only says whether it is current.
 //   node tools/document-metrics.mjs [--check]
-import { existsSync, globSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { globSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { format, resolveConfig } from 'prettier';
 import { Registry, collectDefaultMetrics } from 'prom-client';
 import { dashboards } from '../deploy/grafana/src/build.mjs';
+import { generatedDocument, writeWhenStarted } from './generated-document.mjs';
 import { readRules } from './read-queries.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const documentPath = join(root, 'docs/metrics.md');
+const document = generatedDocument('metrics.md');
 
 /** Stands for whatever a metrics module is given to read from: registering asks nothing of it. */
 const anything = new Proxy(() => undefined, {
@@ -169,23 +169,10 @@ export async function renderDocument() {
     'Every service serves Prometheus text on `/metrics` at the loopback address that `gantry info --format json` names. ' +
     "A cluster member's api offers the same at `/v1/metrics/<service>` over TLS, to bearers of a token. Gantry's own series " +
     'begin with `gantry_`; times are seconds, sizes bytes.\n\n';
-  return format(`${head}${sections.join('\n')}\n${renderUses()}`, {
-    ...(await resolveConfig(documentPath)),
-    parser: 'markdown',
-  });
+  return document.format(`${head}${sections.join('\n')}\n${renderUses()}`);
 }
 
 /** The document as it is committed; empty when there is none. */
-export function readDocument() {
-  return existsSync(documentPath) ? readFileSync(documentPath, 'utf8') : '';
-}
+export const readDocument = document.read;
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const text = await renderDocument();
-  if (process.argv.includes('--check')) {
-    if (text !== readDocument()) {
-      console.error('docs/metrics.md is not current: run node tools/document-metrics.mjs');
-      process.exitCode = 1;
-    }
-  } else writeFileSync(documentPath, text);
-}
+await writeWhenStarted(document, import.meta.url, renderDocument);

@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net';
 import type { ClientStream } from '@gantry/bus';
 import type { node } from '@gantry/protocol';
+import { frameKinds } from '@gantry/protocol/stream-frames';
 import { errorReply, toGantryError } from './error-reply.js';
-import { ClientFrameReader, exitFrame, frame, frameKinds } from './frames.js';
+import { ClientFrameReader, exitFrame, frame } from './frames.js';
 import { drained, stoppingError, type StreamKit } from './http-stream.js';
 
 export type AttachTarget = 'container' | 'exec';

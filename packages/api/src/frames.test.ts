@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ClientFrameReader, exitFrame, frame, frameKinds, type ClientInput } from './frames.js';
+import { frameKinds } from '@gantry/protocol/stream-frames';
+import { ClientFrameReader, exitFrame, frame, type ClientInput } from './frames.js';
 import { createLogEncoder, formatNanos } from './log-frames.js';
 
 /** What a reader makes of bytes that come in pieces of these sizes. */

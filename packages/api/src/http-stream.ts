@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServerResponse } from 'node:http';
 import type { Writable } from 'node:stream';
 import { GantryError } from '@gantry/protocol';
+import { frameKinds } from '@gantry/protocol/stream-frames';
 import type { FastifyReply } from 'fastify';
 import type { Gauge } from 'prom-client';
 import { errorReply, toGantryError } from './error-reply.js';
-import { frame, frameKinds } from './frames.js';
+import { frame } from './frames.js';
 
 /** How long an answer's head waits for a first message, so that an early failure still gets its status code. */
 const firstMessageWaitMs = 100;

@@ -1,5 +1,6 @@
 import type { node } from '@gantry/protocol';
-import { frameHeaderBytes, frameKinds, writeFrameHeader } from './frames.js';
+import { frameHeaderBytes, frameKinds } from '@gantry/protocol/stream-frames';
+import { writeFrameHeader } from './frames.js';
 
 /**
  * Turns log messages into frames, one buffer a message. With timestamps each line begins with its time as

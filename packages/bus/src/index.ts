@@ -7,6 +7,7 @@ export {
   type StreamOptions,
 } from './bus.js';
 export { createBusMetrics, type BusMetrics } from './bus-metrics.js';
+export { KeyedQueue } from './keyed-queue.js';
 export { connectCluster } from './cluster-connection.js';
 export { serveMethods, type CallContext, type Handlers, type Serving } from './serve.js';
 export {

@@ -2,7 +2,7 @@ import { unlink } from 'node:fs/promises';
 import type { BlobStore } from './blob-store.js';
 import { shortDigest, type Digest } from './digest.js';
 import { IncomingBlob } from './incoming-blob.js';
-import { Slots } from './keyed-work.js';
+import { Slots } from './shared-work.js';
 import type { CheckedDescriptor } from './manifest.js';
 
 /** Where blobs come from: a registry, a layout on disk. */

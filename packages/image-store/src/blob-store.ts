@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { GantryError } from '@gantry/protocol';
 import { digestOf, hexOf, isDigest, shortDigest, type Digest } from './digest.js';
 import type { IncomingBlob } from './incoming-blob.js';
-import { Holds, KeyedQueue } from './keyed-work.js';
+import { KeyedQueue } from '@gantry/bus';
+import { Holds } from './shared-work.js';
 import {
   makePrivateDirectory,
   syncDirectory,

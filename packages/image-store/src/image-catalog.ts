@@ -2,7 +2,7 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GantryError } from '@gantry/protocol';
 import { hexOf, isDigest, type Digest } from './digest.js';
-import { KeyedQueue } from './keyed-work.js';
+import { KeyedQueue } from '@gantry/bus';
 import { formatReference, readReference, repositoryName, type Reference } from './reference.js';
 import { makePrivateDirectory, syncDirectory, writeDurably } from './state-files.js';
 import { isMissing, storageError } from './storage-error.js';

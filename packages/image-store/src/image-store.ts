@@ -6,7 +6,7 @@ import { BlobStore } from './blob-store.js';
 import type { ImageStoreConfig } from './config.js';
 import { digestOf, type Digest } from './digest.js';
 import { ImageCatalog, type ImageRecord } from './image-catalog.js';
-import { SharedWork } from './keyed-work.js';
+import { SharedWork } from './shared-work.js';
 import { LayerStore, type LayerProgressReport } from './layer-store.js';
 import { loadImages } from './load.js';
 import { formatPlatform, matchesPlatform, parsePlatform } from './platform.js';

@@ -4,7 +4,7 @@ import type { BlobIntake, BlobSource } from './blob-intake.js';
 import type { BlobStore } from './blob-store.js';
 import type { Digest } from './digest.js';
 import type { IncomingBlob } from './incoming-blob.js';
-import type { Slots } from './keyed-work.js';
+import type { Slots } from './shared-work.js';
 import type { CheckedDescriptor } from './manifest.js';
 import { NativeFailure, extract, type ExtractResult, type Extraction } from './native.js';
 

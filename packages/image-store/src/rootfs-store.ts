@@ -3,7 +3,7 @@ import { chmod, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GantryError, type common } from '@gantry/protocol';
 import { isDigest, type Digest } from './digest.js';
-import { KeyedQueue } from './keyed-work.js';
+import { KeyedQueue } from '@gantry/bus';
 import { missingLayer, type LayerStore } from './layer-store.js';
 import { summarizeUpper, type UpperSummary } from './native.js';
 import { makePrivateDirectory, removePath, temporaryName, withDescriptors } from './state-files.js';

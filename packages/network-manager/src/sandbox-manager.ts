@@ -1,6 +1,6 @@
 import { GantryError } from '@gantry/protocol';
 import type { Firewall } from './firewall.js';
-import { KeyedQueue } from './keyed-queue.js';
+import { KeyedQueue } from '@gantry/bus';
 import { isKernelError, type Kernel, type Link, type Sysctl } from './kernel.js';
 import type { NameTable } from './names.js';
 import { pooledKind, type SandboxPool } from './pool.js';

@@ -1,25 +1,7 @@
-import type { Init } from '@gantry/protocol';
-import type { common, node } from '@gantry/protocol';
+import type { Init, common, node } from '@gantry/protocol';
+import { humanDuration } from '@gantry/protocol/human-duration';
 import type { Container } from './container.js';
 import { refusal } from './refuse.js';
-
-/** "3 minutes", "About an hour": as docker says how long. */
-export function humanDuration(ms: number): string {
-  const seconds = Math.floor(ms / 1000);
-  if (seconds < 1) return 'Less than a second';
-  if (seconds === 1) return '1 second';
-  if (seconds < 60) return `${seconds} seconds`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes === 1) return 'About a minute';
-  if (minutes < 60) return `${minutes} minutes`;
-  const hours = Math.round(minutes / 60);
-  if (hours === 1) return 'About an hour';
-  if (hours < 48) return `${hours} hours`;
-  if (hours < 24 * 14) return `${Math.floor(hours / 24)} days`;
-  if (hours < 24 * 30 * 2) return `${Math.floor(hours / 24 / 7)} weeks`;
-  if (hours < 24 * 365 * 2) return `${Math.floor(hours / 24 / 30)} months`;
-  return `${Math.floor(hours / 24 / 365)} years`;
-}
 
 /** "Up 3 minutes (healthy)", "Exited (0) 5 seconds ago". */
 export function statusText(container: Container, nowUnixMs: number): string {

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { GantryError, type spawn } from '@gantry/protocol';
 import type { Logger } from 'pino';
 import { Adoption } from './adoption.js';
-import { KeyedQueue } from './keyed-queue.js';
+import { KeyedQueue } from '@gantry/bus';
 import { runLateHooks } from './late-hooks.js';
 import type { NativeSpawner } from './native.js';
 import type { ExitNotice, LogLossNotice } from './notices.js';

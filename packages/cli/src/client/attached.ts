@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
+import { frameKinds } from '@gantry/protocol/stream-frames';
 import { drained, type HttpAnswer } from './http.js';
-import { frameHeader, frameKinds, rawBytes, readFrames, type Frame } from './frames.js';
+import { frameHeader, rawBytes, readFrames, type Frame } from './frames.js';
 
 /** A connection to a process: its output comes, its input goes, its exit code comes last. */
 export class Attached {

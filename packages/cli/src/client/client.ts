@@ -1,6 +1,7 @@
+import { frameKinds } from '@gantry/protocol/stream-frames';
 import { ApiFailure } from '../failures.js';
 import { Attached } from './attached.js';
-import { readFrames, frameKinds, type Frame } from './frames.js';
+import { readFrames, type Frame } from './frames.js';
 import { bodyOf, send, type HttpAnswer, type HttpRequest } from './http.js';
 import type { Transport } from './transport.js';
 

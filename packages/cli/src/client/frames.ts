@@ -1,20 +1,8 @@
+import { frameHeaderBytes, frameKinds } from '@gantry/protocol/stream-frames';
 import type { SocketReader } from './socket-reader.js';
 
-/** Kinds of frames on log, attach and exec connections; the api's document describes them. */
-export const frameKinds = {
-  stdin: 0,
-  stdout: 1,
-  stderr: 2,
-  resize: 3,
-  exit: 4,
-  error: 5,
-  stdinEnd: 6,
-} as const;
-
-const headerBytes = 8;
-
 export function frameHeader(kind: number, length: number): Buffer {
-  const header = Buffer.alloc(headerBytes);
+  const header = Buffer.alloc(frameHeaderBytes);
   header.writeUInt8(kind, 0);
   header.writeUInt32BE(length, 4);
   return header;
@@ -44,10 +32,10 @@ export async function* readFrames(chunks: AsyncIterable<Buffer>): AsyncGenerator
         yield { kind, payload };
         continue;
       }
-      if (data.length < headerBytes) break;
+      if (data.length < frameHeaderBytes) break;
       kind = data.readUInt8(0);
       left = data.readUInt32BE(4);
-      data = data.subarray(headerBytes);
+      data = data.subarray(frameHeaderBytes);
     }
     pending = data;
   }

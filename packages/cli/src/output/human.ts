@@ -1,3 +1,5 @@
+import { humanDuration } from '@gantry/protocol/human-duration';
+
 const decimalUnits = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
 const binaryUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
 
@@ -16,24 +18,6 @@ export const humanSize = (bytes: number, digits = 3): string => scale(bytes, 100
 
 /** Powers of 1024, as `stats` shows memory. */
 export const humanBinarySize = (bytes: number): string => scale(bytes, 1024, binaryUnits, 4);
-
-/** "3 minutes", "About an hour": docker's ages. */
-export function humanDuration(milliseconds: number): string {
-  const seconds = Math.floor(milliseconds / 1000);
-  if (seconds < 1) return 'Less than a second';
-  if (seconds === 1) return '1 second';
-  if (seconds < 60) return `${seconds} seconds`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes === 1) return 'About a minute';
-  if (minutes < 60) return `${minutes} minutes`;
-  const hours = Math.round(seconds / 3600);
-  if (hours === 1) return 'About an hour';
-  if (hours < 48) return `${hours} hours`;
-  if (hours < 24 * 7 * 2) return `${Math.floor(hours / 24)} days`;
-  if (hours < 24 * 30 * 2) return `${Math.floor(hours / 24 / 7)} weeks`;
-  if (hours < 24 * 365 * 2) return `${Math.floor(hours / 24 / 30)} months`;
-  return `${Math.floor(hours / 24 / 365)} years`;
-}
 
 export const humanAge = (unixMs: number, nowMs = Date.now()): string =>
   unixMs === 0 ? 'N/A' : `${humanDuration(Math.max(0, nowMs - unixMs))} ago`;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { frameKinds } from '@gantry/protocol/stream-frames';
 import { containerPath, type Client } from '../client/client.js';
-import { frameKinds } from '../client/frames.js';
 import type { WaitLine } from '../client/types.js';
 import { ApiFailure, isApiFailure, NobodyAnswers } from '../failures.js';
 import { complain, writeBytes } from '../output/print.js';

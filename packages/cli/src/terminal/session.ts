@@ -1,5 +1,5 @@
+import { frameKinds } from '@gantry/protocol/stream-frames';
 import type { Attached } from '../client/attached.js';
-import { frameKinds } from '../client/frames.js';
 import { ApiFailure } from '../failures.js';
 import { writeBytes } from '../output/print.js';
 import { DetachWatcher, usualDetachKeys } from './detach-keys.js';

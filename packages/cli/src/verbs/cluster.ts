@@ -1,11 +1,11 @@
 import type { control, node } from '@gantry/protocol';
 import type { Command } from 'commander';
+import { humanDuration } from '@gantry/protocol/human-duration';
 import type { Client } from '../client/client.js';
 import type { Context } from '../context.js';
 import { isApiFailure, UsageFailure } from '../failures.js';
 import { parseDuration } from '../flags/quantities.js';
 import { printDocument } from '../output/documents.js';
-import { humanDuration } from '../output/human.js';
 import { complain, print } from '../output/print.js';
 import { subcommand } from '../subcommand.js';
 import { auditSubcommand, eventsSubcommand } from './cluster-history.js';

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
+import { frameKinds } from '@gantry/protocol/stream-frames';
 import { containerPath } from '../client/client.js';
-import { frameKinds } from '../client/frames.js';
 import type { Context } from '../context.js';
 import { parseInteger, parseMoment } from '../flags/quantities.js';
 import { writeBytes } from '../output/print.js';

@@ -1,27 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KeyedQueue, SharedWork, Slots } from './keyed-work.js';
+import { SharedWork, Slots } from './shared-work.js';
 
 const never = new AbortController().signal;
-
-test('tasks of one key run one after another, also after a failure, those of others beside them', async () => {
-  const queue = new KeyedQueue();
-  const log: string[] = [];
-  const task = (name: string, ms: number) => async () => {
-    log.push(`+${name}`);
-    await sleep(ms);
-    log.push(`-${name}`);
-    if (name === 'a1') throw new Error('a1');
-  };
-  const [first] = await Promise.allSettled([
-    queue.run('a', task('a1', 20)),
-    queue.run('a', task('a2', 1)),
-    queue.run('b', task('b', 1)),
-  ]);
-  assert.equal(first.status, 'rejected');
-  assert.deepEqual(log, ['+a1', '+b', '-b', '-a1', '+a2', '-a2']);
-});
 
 test('shared work runs once, and is cancelled only when the last who wanted it has gone', async () => {
   const shared = new SharedWork<string, number>();
