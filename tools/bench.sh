@@ -1,5 +1,6 @@
 #!/bin/sh
 # npm run bench: Gantry beside crun, runc and podman on this machine; writes docs/benchmarks.md.
+#   npm run bench -- spawner          one family of rows, writes nothing
 #   npm run bench -- --quick          few repetitions, writes nothing
 set -eu
 cd "$(dirname "$0")/.."

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { compareLog } from './log-comparison.js';
+import { asLogged, compareLog } from './log-comparison.js';
 import { loadNative } from './native.js';
 import { skipUnlessRoot, SpawnerFixture, specOf } from './spawner-fixture.js';
 import { startStages, StartWatch } from './start-moments.js';
@@ -44,7 +44,7 @@ test('what a log lacks of what was written is found, at its end and within', opt
   const compare = (written: Buffer, ...parts: string[]) => {
     mkdirSync(directory, { recursive: true });
     writeFileSync(join(directory, 'log'), parts.map(record).join(''));
-    return compareLog(join(directory, 'log'), written);
+    return compareLog(join(directory, 'log'), asLogged(written));
   };
   const whole = { missing: 0, isEqual: true };
   assert.deepEqual(compare(Buffer.from('one\ntwo\n'), 'one\n', 'two\n'), whole);

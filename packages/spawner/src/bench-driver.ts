@@ -1,12 +1,12 @@
 // Program of the benchmark: a spawner in a process of its own that takes the time of what it is asked for. One task in JSON as its
 // only argument, one answer in JSON on its output.
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { spawn } from '@gantry/protocol';
 import { pino } from 'pino';
 import { BenchContainers, type BenchPlace, type PreparedStart, type Shape } from './bench-containers.js';
-import { compareLog, type LogComparison } from './log-comparison.js';
+import { asLogged, compareLog, type LogComparison } from './log-comparison.js';
 import { loadNative } from './native.js';
 import { ShimConnection } from './shim-connection.js';
 import { attachFlag, encodeAttach, type ShimMessage } from './shim-protocol.js';
@@ -137,7 +137,7 @@ class Driver {
       await delay(300);
       const idle = readPrivateKiB(pid);
       writeFileSync(go, '');
-      await this.#untilLogged(container.id, readFileSync(this.#inRoot(file)).length);
+      await this.#untilLogged(container.id, statSync(this.#inRoot(file)).size);
       const logged = readPrivateKiB(pid);
       for (let number = 0; number < attaches; number += 1) await attachOnce(container);
       return { idle, logged, attached: readPrivateKiB(pid) };
@@ -149,6 +149,7 @@ class Driver {
 
   async #log(file: string, rounds: number): Promise<unknown> {
     const bytes = readFileSync(this.#inRoot(file));
+    const wanted = asLogged(bytes);
     const milliseconds: number[] = [];
     let comparison: LogComparison = { missing: 0, isEqual: true };
     for (let round = 0; round < rounds && comparison.isEqual; round += 1) {
@@ -157,7 +158,7 @@ class Driver {
       const began = performance.now();
       await container.main.exited;
       milliseconds.push(performance.now() - began);
-      comparison = compareLog(this.#containers.logOf(container.id), bytes);
+      comparison = compareLog(this.#containers.logOf(container.id), wanted);
       await this.#forget(container);
     }
     return { milliseconds, bytes: bytes.length, ...comparison };
@@ -168,7 +169,7 @@ class Driver {
   }
 
   async #untilLogged(id: string, bytes: number): Promise<void> {
-    const size = (): number => readFileSync(this.#containers.logOf(id)).length;
+    const size = (): number => statSync(this.#containers.logOf(id)).size;
     const end = Date.now() + 60_000;
     // The records hold more than the bytes; all are there when no more come.
     for (let before = -1, current = size(); current < bytes || current !== before; current = size()) {

@@ -9,15 +9,23 @@ export interface LogComparison {
 const CHUNK_BYTES = 8 << 20;
 const NEWLINE = 10;
 
+/** The low byte of U+FFFD. */
+const REPLACEMENT = 0xfd;
+
 /**
- * Whether a log in docker's form holds what was written, byte for byte. A byte that is not ASCII is U+FFFD in the log, one for each:
- * `written` must hold none that begins a longer UTF-8 sequence.
+ * What is to be found in a log, a byte for a character: whatever is not ASCII is U+FFFD there, one for each byte, as long as none of
+ * them begins a longer UTF-8 sequence.
  */
-export function compareLog(path: string, written: Buffer): LogComparison {
-  const wanted = Buffer.from(written.map((byte) => (byte < 0x80 ? byte : REPLACEMENT)));
+export function asLogged(written: Buffer): Buffer {
+  const wanted = Buffer.from(written);
+  for (let at = 0; at < wanted.length; at += 1) if ((wanted[at] ?? 0) >= 0x80) wanted[at] = REPLACEMENT;
+  return wanted;
+}
+
+/** Whether a log in docker's form holds this, byte for byte. */
+export function compareLog(path: string, wanted: Buffer): LogComparison {
   let at = 0;
   for (const line of linesOf(path)) {
-    // The low byte of U+FFFD is REPLACEMENT.
     const part = Buffer.from((JSON.parse(line) as { log: string }).log, 'latin1');
     const end = Math.min(at + part.length, wanted.length);
     if (wanted.compare(part, 0, part.length, at, end) !== 0)
@@ -26,8 +34,6 @@ export function compareLog(path: string, written: Buffer): LogComparison {
   }
   return { missing: wanted.length - at, isEqual: at === wanted.length };
 }
-
-const REPLACEMENT = 0xfd;
 
 function* linesOf(path: string): Generator<string> {
   const file = openSync(path, 'r');

@@ -15,24 +15,29 @@ import { findGaps, type Row } from './row.js';
 import { measureCluster, readAlone } from './rows/cluster.js';
 import { measureHundred } from './rows/hundred.js';
 import { measureIdleNode } from './rows/idle-node.js';
+import { measureOciRuntime } from './rows/oci-runtime.js';
 import { measurePull, measureStartsDuringPull } from './rows/pull.js';
 import { measureRunCommand } from './rows/run-command.js';
 import { measureSandboxes } from './rows/sandbox.js';
+import { measureShim } from './rows/shim.js';
+import { measureSpawner } from './rows/spawner.js';
 import { measureStarts } from './rows/start.js';
-import type { Session } from './session.js';
-import { openWorkplace, type Workplace } from './workplace.js';
+import type { NodeSession, Session } from './session.js';
+import { formatStages, type StageTable } from './stage-table.js';
+import { openWorkplace } from './workplace.js';
 
 const began = performance.now();
 const progress = (text: string): void => {
   process.stderr.write(`bench: ${((performance.now() - began) / 1000).toFixed(0).padStart(4)} s  ${text}\n`);
 };
 
-async function measureAll(cleanup: Cleanup, { repetitions }: Options): Promise<Report> {
+async function measureAll(cleanup: Cleanup, options: Options): Promise<Report> {
+  const { repetitions, families } = options;
   const machine = await describeMachine();
   const rows: Row[] = [];
   const notes: string[] = [];
   const note = (sentence: string): void => void notes.push(sentence);
-  const { settleMs, sandboxes } = repetitions;
+  let stages: StageTable | undefined;
 
   progress('peers');
   const workplace = await openWorkplace(cleanup);
@@ -41,6 +46,31 @@ async function measureAll(cleanup: Cleanup, { repetitions }: Options): Promise<R
   writeArchive(archive, [boxImage]);
   await podman.time(['load', '-q', '-i', archive]);
   const bundle = await Bundle.make(podman.world, workplace);
+  const session: Session = { cleanup, workplace, repetitions, podman, bundle, note };
+
+  if (families.includes('spawner')) {
+    progress('the spawner alone');
+    const figures = await measureSpawner(session);
+    rows.push(...figures.rows);
+    stages = figures.stages;
+  }
+  if (families.includes('oci-runtime')) {
+    progress('gantry-oci');
+    rows.push(...(await measureOciRuntime(session)));
+  }
+  if (families.includes('shim')) {
+    progress('the shim');
+    rows.push(...(await measureShim(session)));
+  }
+  if (families.includes('node')) rows.push(...(await measureNode(session)));
+  return { rows, notes, stages, machine, date: new Date() };
+}
+
+/** What a node does, alone and as one of three. */
+async function measureNode(session: Session): Promise<Row[]> {
+  const { cleanup, workplace, repetitions, podman, note } = session;
+  const { settleMs, sandboxes } = repetitions;
+  const rows: Row[] = [];
   const netavark = await measureNetavark(podman.world, workplace, Math.min(sandboxes, 50));
 
   progress('a node of separate processes: idle');
@@ -56,39 +86,39 @@ async function measureAll(cleanup: Cleanup, { repetitions }: Options): Promise<R
   progress('a node in one process: idle');
   const node = await BenchNode.start(cleanup, workplace, 'one-process');
   rows.push(...(await measureIdleNode('one-process', node, podman, settleMs, note)));
-  const session: Session = { cleanup, workplace, repetitions, podman, bundle, node, note };
+  const ofNode: NodeSession = { ...session, node };
 
   progress('starts');
-  const starts = await measureStarts(session);
+  const starts = await measureStarts(ofNode);
   rows.push(...starts);
   progress('sandboxes from the pool');
   rows.push(...(await measureSandboxes('pool', node, netavark, sandboxes)));
   progress('run --rm');
-  rows.push(...(await measureRunCommand(session)));
+  rows.push(...(await measureRunCommand(ofNode)));
   progress('a hundred');
-  rows.push(...(await measureHundred(session)));
+  rows.push(...(await measureHundred(ofNode)));
   progress('the large image');
-  const stopRegistry = await serveLargeImage(session, workplace);
+  const stopRegistry = await serveLargeImage(ofNode);
   progress('pulls');
-  rows.push(...(await measurePull(session)));
+  rows.push(...(await measurePull(ofNode)));
   progress('starts during a pull');
-  rows.push(
-    ...(await measureStartsDuringPull(
-      session,
-      starts.find(({ id }) => id === 'start-p50')?.value ?? Number.NaN,
-    )),
-  );
+  const idle = starts.find(({ id }) => id === 'start-p50')?.value ?? Number.NaN;
+  rows.push(...(await measureStartsDuringPull(ofNode, idle)));
   await stopRegistry();
   await node.stop();
   progress('three nodes');
   rows.push(...(await measureCluster(cleanup, workplace, repetitions, readAlone(rows), note)));
-  return { rows, notes, machine, date: new Date() };
+  return rows;
 }
 
-async function serveLargeImage(
-  { cleanup, podman, node, repetitions, note }: Session,
-  workplace: Workplace,
-): Promise<() => Promise<void>> {
+async function serveLargeImage({
+  cleanup,
+  workplace,
+  podman,
+  node,
+  repetitions,
+  note,
+}: NodeSession): Promise<() => Promise<void>> {
   const image = await makeLargeImage(join(workplace.directory, 'large'), repetitions.imageFiles);
   await startRegistry(cleanup, workplace, podman.world);
   await pushLayout(podman.world, image.directory);
@@ -124,10 +154,11 @@ async function main(words: readonly string[]): Promise<number> {
 
   const report = await withCleanup((cleanup) => measureAll(cleanup, options));
   console.log(`\n${formatTable(report.rows).join('\n')}\n`);
+  if (report.stages !== undefined) console.log(`${formatStages(report.stages).join('\n')}\n`);
   for (const note of report.notes) console.log(note);
   for (const line of listUnmet(report.rows)) console.log(`NOT MET: ${line}`);
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
-  const gaps = findGaps(report.rows);
+  const gaps = findGaps(report.rows, options.families);
   if (gaps.length > 0) {
     console.error(`not a whole table: ${gaps.join('; ')}`);
     return 1;

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
+import { allFamilies, type Family } from './row.js';
 
 /** How often each thing is done. */
 export interface Repetitions {
@@ -17,11 +18,22 @@ export interface Repetitions {
   /** Deploys of one task through control. */
   readonly deploys: number;
   readonly settleMs: number;
+  /** Starts through the spawner alone. */
+  readonly spawns: number;
+  readonly manyContainers: number;
+  /** What one container writes while the speed of its log is measured, and how often. */
+  readonly logMegabytes: number;
+  readonly logRounds: number;
+  /** What a shim has logged before its memory is read once more. */
+  readonly loggedMegabytes: number;
+  readonly attaches: number;
 }
 
 export interface Options {
   readonly repetitions: Repetitions;
   readonly quick: boolean;
+  /** What is measured. */
+  readonly families: readonly Family[];
   /** Where the table is written; undefined for nowhere. */
   readonly output: string | undefined;
   /** Where the rows are written as JSON; undefined for nowhere. */
@@ -40,6 +52,12 @@ const full: Repetitions = {
   sandboxes: 200,
   deploys: 40,
   settleMs: 10_000,
+  spawns: 400,
+  manyContainers: 500,
+  logMegabytes: 40,
+  logRounds: 3,
+  loggedMegabytes: 100,
+  attaches: 2_000,
 };
 
 const quick: Repetitions = {
@@ -54,27 +72,43 @@ const quick: Repetitions = {
   sandboxes: 15,
   deploys: 5,
   settleMs: 1_000,
+  spawns: 20,
+  manyContainers: 24,
+  logMegabytes: 2,
+  logRounds: 1,
+  loggedMegabytes: 2,
+  attaches: 30,
 };
 
-export const usage = `npm run bench [-- --quick] [--output FILE] [--json FILE]
+export const usage = `npm run bench [-- FAMILY ...] [--quick] [--output FILE] [--json FILE]
+  FAMILY          only these rows (${allFamilies.join(', ')}); writes no table
   --quick         few repetitions: shows that everything can be measured, not what it measures; writes no table
   --output FILE   where the table goes (docs/benchmarks.md)
   --json FILE     the rows once more, for programs`;
 
 export function parseOptions(words: readonly string[]): Options {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
     args: [...words],
+    allowPositionals: true,
     options: {
       quick: { type: 'boolean', default: false },
       output: { type: 'string' },
       json: { type: 'string' },
     },
   });
+  const families = positionals.map((word) => {
+    const family = allFamilies.find((name) => name === word);
+    if (family === undefined)
+      throw new Error(`there is no family of rows ${word}; there are ${allFamilies.join(', ')}`);
+    return family;
+  });
+  const isPart = values.quick || families.length > 0;
   const table = fileURLToPath(new URL('../../../docs/benchmarks.md', import.meta.url));
   return {
     quick: values.quick,
     repetitions: values.quick ? quick : full,
-    output: values.output ?? (values.quick ? undefined : table),
+    families: families.length > 0 ? families : allFamilies,
+    output: values.output ?? (isPart ? undefined : table),
     json: values.json,
   };
 }

@@ -1,4 +1,5 @@
 import type { Machine } from './machine.js';
+import { formatStages, type StageTable } from './stage-table.js';
 import { isMet, peerNamed, rowIds, type Budget, type BudgetLevel, type Row, type Unit } from './row.js';
 
 /** How each group of rows is measured: the words below the table. */
@@ -39,7 +40,26 @@ const methods: readonly (readonly [string, string])[] = [
     'three nodes',
     'A control node and two workers, each in a network namespace of its own on a private bridge, all on this machine and its processors. A deploy is `PUT /v1/stacks/NAME` on the socket of the control node; the figure ends with the line of the roll-out that says that all runs: the store has been written, the scheduler has placed, the agents have started and reported. Images are there. After each, the stack is removed and no host has a container left. Idle memory is taken before the first deploy, as for the idle node. No other orchestrator runs on this machine: beside each figure stands our own of the same run without a cluster.',
   ],
+  [
+    'spawn through the addon',
+    "The spawner's own code in one Node process among the peers (`packages/spawner/src/bench-driver.ts`), without bus, network and cgroup services: from the request as it comes off the bus until the container's program has been executed, with log, records and the shim that stays. Its cgroups, in every hierarchy, are there before, since another service makes them. The bundle, its mounts and namespaces are those that `crun run` and `runc run` are given; their figure holds their cgroups and the exit.",
+  ],
+  [
+    'started by callers at once',
+    'The same, eight requests at a time, of `sleep`. An error fails the run. The peer is `crun run --detach` with a bundle and a cgroup for each, eight at a time. Then the process with all its connections ends, and a new one takes the containers up, which means that it is connected to the shim of each; beside it `crun list`, which reads as many records and asks nobody.',
+  ],
+  [
+    'gantry-oci',
+    'hyperfine without a shell, every runtime with the same bundle. Bare Node is the same Node with an empty file. Under podman: one of each in turn, without a network, the median of each.',
+  ],
+  [
+    'the shim',
+    'Private_Clean and Private_Dirty of one shim that is alone on the machine, so that the pages of its binary are its own, too. conmon, started as podman starts it with crun, logs the same in its k8s-file form (the last row has its figure after the log: it is not attached to). The log writer: `cat` of a file into the pipe, from its start to the exit, no rotation; afterwards every byte of the log is compared. Binary has every byte value but the first bytes of UTF-8 sequences, so that each is one U+FFFD.',
+  ],
 ];
+
+const stageWords =
+  'Medians of every stage between the request and its answer, seen by the clock of the service, the shim, the stage and init (`native/shim/moments.c`). The kernel floor is a C program of the same run that makes the same namespaces, binds the root, mounts /proc, pivots and executes `true`, and nothing else.';
 
 const levelNames: Readonly<Record<BudgetLevel, string>> = { milestone: 'milestone', design: 'design' };
 
@@ -81,6 +101,8 @@ function formatBudgets(row: Row, level: BudgetLevel): string {
 
 function formatBudget(budget: Budget, unit: Unit): string {
   if (budget.kind === 'absolute') return `≤ ${budget.limit} ${unit}`;
+  if (budget.kind === 'floor') return `≥ ${budget.limit} ${unit}`;
+  if (budget.kind === 'above') return `≤ ${budget.to} + ${budget.limit} ${unit}`;
   const factor =
     budget.limit < 1
       ? `1/${Math.round(1 / budget.limit)} of `
@@ -96,7 +118,7 @@ export function listUnmet(rows: readonly Row[]): string[] {
     row.budgets
       .filter((budget) => !isMet(row, budget))
       .map((budget) => {
-        const peer = budget.kind === 'ratio' ? peerNamed(row, budget.to) : undefined;
+        const peer = 'to' in budget ? peerNamed(row, budget.to) : undefined;
         const against = peer === undefined ? '' : ` (${peer.name}: ${formatValue(peer.value, row.unit)})`;
         return `${levelNames[budget.level]}: ${row.what} is ${formatValue(row.value, row.unit)}${against}, budget ${formatBudget(budget, row.unit)}`;
       }),
@@ -106,6 +128,8 @@ export function listUnmet(rows: readonly Row[]): string[] {
 export interface Report {
   readonly rows: readonly Row[];
   readonly notes: readonly string[];
+  /** Undefined when the spawner was not measured. */
+  readonly stages: StageTable | undefined;
   readonly machine: Machine;
   readonly date: Date;
 }
@@ -116,7 +140,7 @@ function isBusy({ idlePercentBefore }: Machine): boolean {
 }
 
 /** The whole of docs/benchmarks.md. */
-export function formatDocument({ rows, notes, machine, date }: Report): string {
+export function formatDocument({ rows, notes, stages, machine, date }: Report): string {
   const unmet = listUnmet(rows);
   return `${[
     '# Benchmarks',
@@ -136,6 +160,9 @@ export function formatDocument({ rows, notes, machine, date }: Report): string {
     unmet.length === 0 ? 'Every budget above is met.' : 'Not met in this run:',
     ...(unmet.length === 0 ? [] : ['', ...unmet.map((line) => `- ${line}`)]),
     '',
+    ...(stages === undefined
+      ? []
+      : ["## Where a spawn's time goes", '', stageWords, '', ...formatStages(stages), '']),
     '## The machine',
     '',
     `- ${date.toISOString().slice(0, 16).replace('T', ' ')} UTC`,
@@ -152,7 +179,7 @@ export function formatDocument({ rows, notes, machine, date }: Report): string {
     '',
     'Everything is on a tmpfs of the benchmark. Gantry runs as installed, in a network namespace of its own. The peers run',
     'in mount, pid and network namespaces of their own, entered by nsenter; where the machine has an empty cgroup v2',
-    'hierarchy beside v1, it is covered in there, because Debian’s crun and podman refuse to start otherwise.',
+    'hierarchy beside v1, it is not mounted in there, because Debian’s crun and podman refuse to start otherwise.',
     '',
     ...methods.flatMap(([title, text]) => [`**${title}.** ${text}`, '']),
   ]

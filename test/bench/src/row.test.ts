@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { formatDocument, formatTable, listUnmet } from './report.js';
 import {
+  atLeast,
   atMost,
+  atMostAbove,
+  families,
   findGaps,
   isMet,
   measured,
@@ -13,6 +16,8 @@ import {
   type Row,
   type RowId,
 } from './row.js';
+import { formatStages } from './stage-table.js';
+import { parseOptions } from './options.js';
 import { median, percentile } from './statistics.js';
 
 const rowOf = (id: RowId, more: Partial<Row> = {}): Row => ({
@@ -33,6 +38,12 @@ describe('the table', () => {
 
   it('is not whole without one of its rows', () => {
     assert.deepEqual(findGaps(wholeTable().filter(({ id }) => id !== 'pull')), ['row pull is missing']);
+  });
+
+  it('is whole for the families that were asked for', () => {
+    const rows = wholeTable().filter(({ id }) => families.spawner.some((own) => own === id));
+    assert.deepEqual(findGaps(rows, ['spawner']), []);
+    assert.notDeepEqual(findGaps(rows, ['spawner', 'shim']), []);
   });
 
   it('is not whole when a peer was not measured in this run', () => {
@@ -70,6 +81,16 @@ describe('a budget', () => {
     assert.equal(isMet(rowOf('run-rm', { value: 2.6 }), ratioTo('design', 'podman', 1 / 4)), false);
   });
 
+  it('that must be reached is met at its limit and missed below it', () => {
+    assert.equal(isMet(rowOf('log-20', { value: 100 }), atLeast('milestone', 100)), true);
+    assert.equal(isMet(rowOf('log-20', { value: 99 }), atLeast('milestone', 100)), false);
+  });
+
+  it('above a peer is our figure without the peer’s', () => {
+    assert.equal(isMet(rowOf('oci-run', { value: 22 }), atMostAbove('milestone', 'bare Node', 12)), true);
+    assert.equal(isMet(rowOf('oci-run', { value: 22.1 }), atMostAbove('milestone', 'bare Node', 12)), false);
+  });
+
   it('relative to a peer that is not there is not met', () => {
     assert.equal(isMet(rowOf('run-rm'), ratioTo('design', 'docker', 1)), false);
   });
@@ -98,6 +119,7 @@ describe('the document', () => {
       formatDocument({
         rows: wholeTable(),
         notes: [],
+        stages: undefined,
         machine: { ...machine, idlePercentBefore },
         date: new Date(0),
       });
@@ -106,16 +128,37 @@ describe('the document', () => {
   });
 
   it('tells machine, date, notes and methods beside the table', () => {
-    const text = formatDocument({ rows: wholeTable(), notes: ['A note.'], machine, date: new Date(0) });
+    const stages = { names: ['execve'], bundle: [0.25], whole: [0.5], floor: 1 };
+    const text = formatDocument({
+      rows: wholeTable(),
+      notes: ['A note.'],
+      stages,
+      machine,
+      date: new Date(0),
+    });
     for (const part of [
       'Some Processor',
       '1970-01-01 00:00 UTC',
       '- A note.',
       'How it is measured',
       'crun 1.8',
+      ...formatStages(stages),
     ]) {
       assert.ok(text.includes(part), `${part} is not in the document`);
     }
+  });
+});
+
+describe('options', () => {
+  it('write the table only when all of it is measured', () => {
+    assert.match(parseOptions([]).output ?? '', /docs\/benchmarks\.md$/);
+    assert.equal(parseOptions(['spawner']).output, undefined);
+    assert.equal(parseOptions(['--quick']).output, undefined);
+    assert.deepEqual(parseOptions(['shim', 'spawner']).families, ['shim', 'spawner']);
+  });
+
+  it('name the families there are when another is asked for', () => {
+    assert.throws(() => parseOptions(['shims']), /no family of rows shims; there are node, spawner/);
   });
 });
 

@@ -1,5 +1,5 @@
-/** Milliseconds, seconds, KiB or MB (10^6 bytes); what a figure is counted in. */
-export type Unit = 'ms' | 's' | 'KiB' | 'MB';
+/** Milliseconds, seconds, KiB, MB (10^6 bytes) or MB a second; what a figure is counted in. */
+export type Unit = 'ms' | 's' | 'KiB' | 'MB' | 'MB/s';
 
 export interface Peer {
   readonly name: string;
@@ -13,6 +13,10 @@ export type BudgetLevel = 'milestone' | 'design';
 
 export type Budget =
   | { readonly level: BudgetLevel; readonly kind: 'absolute'; readonly limit: number }
+  /** Not below: for what is better the more there is of it. */
+  | { readonly level: BudgetLevel; readonly kind: 'floor'; readonly limit: number }
+  /** Our value without the peer's. */
+  | { readonly level: BudgetLevel; readonly kind: 'above'; readonly to: string; readonly limit: number }
   /** Our value divided by the peer's. */
   | { readonly level: BudgetLevel; readonly kind: 'ratio'; readonly to: string; readonly limit: number };
 
@@ -26,31 +30,41 @@ export interface Row {
   readonly budgets: readonly Budget[];
 }
 
-/** Every row that a run must have, in the order of the table. */
-export const rowIds = [
-  'start-p50',
-  'start-p99',
-  'start-to-exit-p50',
-  'start-during-pull-p50',
-  'run-rm',
-  'hundred-started',
-  'hundred-removed',
-  'hundred-started-bus',
-  'hundred-removed-bus',
-  'memory-per-container',
-  'memory-node-one-process',
-  'memory-node-separate',
-  'pull',
-  'sandbox-pool-p50',
-  'sandbox-pool-p99',
-  'sandbox-cold-p50',
-  'sandbox-cold-p99',
-  'stack-one-p50',
-  'stack-hundred',
-  'memory-node-worker',
-  'memory-node-control',
-] as const;
-export type RowId = (typeof rowIds)[number];
+/** Rows that are measured together, and can be measured alone; in the order of the table. */
+export const families = {
+  node: [
+    'start-p50',
+    'start-p99',
+    'start-to-exit-p50',
+    'start-during-pull-p50',
+    'run-rm',
+    'hundred-started',
+    'hundred-removed',
+    'hundred-started-bus',
+    'hundred-removed-bus',
+    'memory-per-container',
+    'memory-node-one-process',
+    'memory-node-separate',
+    'pull',
+    'sandbox-pool-p50',
+    'sandbox-pool-p99',
+    'sandbox-cold-p50',
+    'sandbox-cold-p99',
+    'stack-one-p50',
+    'stack-hundred',
+    'memory-node-worker',
+    'memory-node-control',
+  ],
+  spawner: ['spawn-p50', 'spawn-p99', 'spawn-many', 'spawn-many-p50', 'spawn-many-p99', 'adopt-many'],
+  'oci-runtime': ['oci-run', 'oci-podman'],
+  shim: ['shim-idle', 'shim-logged', 'shim-attached', 'log-100', 'log-20', 'log-binary'],
+} as const;
+export type Family = keyof typeof families;
+export type RowId = (typeof families)[Family][number];
+export const allFamilies = Object.keys(families) as readonly Family[];
+
+/** Every row that a whole run must have, in the order of the table. */
+export const rowIds: readonly RowId[] = allFamilies.flatMap((family): readonly RowId[] => families[family]);
 
 /** Peers that a row must have beside it, measured in the same run. */
 export const requiredPeers: Readonly<Record<RowId, readonly string[]>> = {
@@ -75,12 +89,33 @@ export const requiredPeers: Readonly<Record<RowId, readonly string[]>> = {
   'stack-hundred': ['one node, no control'],
   'memory-node-worker': ['no cluster'],
   'memory-node-control': ['no cluster'],
+  'spawn-p50': ['crun', 'runc', 'kernel floor'],
+  'spawn-p99': ['crun', 'runc', 'kernel floor'],
+  'spawn-many': ['crun'],
+  'spawn-many-p50': ['crun'],
+  'spawn-many-p99': ['crun'],
+  'adopt-many': ['crun list'],
+  'oci-run': ['runc', 'crun', 'bare Node'],
+  'oci-podman': ['podman, crun', 'podman, runc'],
+  'shim-idle': ['conmon'],
+  'shim-logged': ['conmon'],
+  'shim-attached': ['conmon'],
+  'log-100': ['conmon'],
+  'log-20': ['conmon'],
+  'log-binary': ['conmon'],
 };
 
 export const measured = (name: string, value: number): Peer => ({ name, value, measured: true });
 export const published = (name: string, value: number): Peer => ({ name, value, measured: false });
 
 export const atMost = (level: BudgetLevel, limit: number): Budget => ({ level, kind: 'absolute', limit });
+export const atLeast = (level: BudgetLevel, limit: number): Budget => ({ level, kind: 'floor', limit });
+export const atMostAbove = (level: BudgetLevel, to: string, limit: number): Budget => ({
+  level,
+  kind: 'above',
+  to,
+  limit,
+});
 export const ratioTo = (level: BudgetLevel, to: string, limit: number): Budget => ({
   level,
   kind: 'ratio',
@@ -94,13 +129,16 @@ export function peerNamed(row: Row, name: string): Peer | undefined {
 
 export function isMet(row: Row, budget: Budget): boolean {
   if (budget.kind === 'absolute') return row.value <= budget.limit;
+  if (budget.kind === 'floor') return row.value >= budget.limit;
   const peer = peerNamed(row, budget.to);
-  return peer !== undefined && row.value / peer.value <= budget.limit;
+  if (peer === undefined) return false;
+  return (budget.kind === 'above' ? row.value - peer.value : row.value / peer.value) <= budget.limit;
 }
 
-/** Why these rows are not a whole table; empty when they are. */
-export function findGaps(rows: readonly Row[]): string[] {
-  return rowIds.flatMap((id) => {
+/** Why these rows are not the whole table of these families; empty when they are. */
+export function findGaps(rows: readonly Row[], wanted: readonly Family[] = allFamilies): string[] {
+  const ids = wanted.flatMap((family): readonly RowId[] => families[family]);
+  return ids.flatMap((id) => {
     const row = rows.find((one) => one.id === id);
     if (row === undefined) return [`row ${id} is missing`];
     if (!Number.isFinite(row.value) || row.value <= 0) return [`row ${id} has no figure: ${row.value}`];

@@ -12,8 +12,11 @@ export interface Session {
   readonly repetitions: Repetitions;
   readonly podman: Podman;
   readonly bundle: Bundle;
-  /** The node that most rows are measured on: all services in one process. */
-  readonly node: BenchNode;
   /** Adds a sentence to the notes below the table. */
   note(sentence: string): void;
+}
+
+export interface NodeSession extends Session {
+  /** The node that most rows of a node are measured on: all services in one process. */
+  readonly node: BenchNode;
 }

@@ -9,14 +9,14 @@ import type { Cleanup } from '../cleanup.js';
  * everything below /run and /dev/shm end with the one process that holds them, and that ends when its input does.
  *
  * On a hybrid cgroup layout Debian's crun and podman refuse to start a container (they take a v2 hierarchy for one
- * with controllers): in there it is covered, and they see v1 alone.
+ * with controllers): in there it is not mounted, and they see v1 alone.
  */
 const holder = `set -eu
 for directory in /run /dev/shm /var/tmp /var/lib/containers; do
   mkdir -p "$directory"
   mount -t tmpfs -o mode=755 tmpfs "$directory"
 done
-if [ -d /sys/fs/cgroup/unified ]; then mount -t tmpfs tmpfs /sys/fs/cgroup/unified; fi
+if [ -d /sys/fs/cgroup/unified ]; then umount -l /sys/fs/cgroup/unified; fi
 ip link set lo up
 mkdir -p /run/netns
 echo ready

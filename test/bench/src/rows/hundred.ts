@@ -2,13 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { boxImage, type BenchNode } from '../bench-node.js';
 import type { Podman } from '../peers/podman.js';
 import { atMost, measured, published, ratioTo, type Row } from '../row.js';
-import type { Session } from '../session.js';
+import type { NodeSession } from '../session.js';
 import { median } from '../statistics.js';
 
 const parallel = 8;
 
 /** A hundred containers from the command line, eight commands at a time; while they idle, the memory they cost. */
-export async function measureHundred({ node, podman, repetitions, note }: Session): Promise<Row[]> {
+export async function measureHundred({ node, podman, repetitions, note }: NodeSession): Promise<Row[]> {
   const { containers: count, settleMs } = repetitions;
   const theirs = await runPodman(podman, count);
   // One round before memory is read: what a node learns once is not what a container costs.

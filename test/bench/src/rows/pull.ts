@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { boxImage, type BenchNode } from '../bench-node.js';
 import { measured, ratioTo, type Row } from '../row.js';
 import { largeReference } from '../registry.js';
-import type { Session } from '../session.js';
+import type { NodeSession } from '../session.js';
 import { median } from '../statistics.js';
 
 /** Pull and unpack of the large image, one of ours and one of theirs in turn. */
-export async function measurePull({ node, podman, repetitions }: Session): Promise<Row[]> {
+export async function measurePull({ node, podman, repetitions }: NodeSession): Promise<Row[]> {
   const ours: number[] = [];
   const theirs: number[] = [];
   for (let round = 0; round < repetitions.pulls; round += 1) {
@@ -29,7 +29,7 @@ export async function measurePull({ node, podman, repetitions }: Session): Promi
 
 /** Starts while the large image is pulled, again and again until there are enough of them. */
 export async function measureStartsDuringPull(
-  { node, repetitions, note }: Session,
+  { node, repetitions, note }: NodeSession,
   idleP50: number,
 ): Promise<Row[]> {
   const run = node.drive({ kind: 'starts', image: boxImage.reference, warmUp: 5, count: 100_000 });

@@ -1,10 +1,10 @@
 import { boxImage } from '../bench-node.js';
 import { measured, ratioTo, type Row } from '../row.js';
-import type { Session } from '../session.js';
+import type { NodeSession } from '../session.js';
 import { median } from '../statistics.js';
 
 /** The whole command line, one of ours and one of theirs in turn. */
-export async function measureRunCommand({ node, podman, repetitions }: Session): Promise<Row[]> {
+export async function measureRunCommand({ node, podman, repetitions }: NodeSession): Promise<Row[]> {
   const ours: number[] = [];
   const theirs: number[] = [];
   // The first of each finds cold caches and is not counted.

@@ -1,11 +1,11 @@
 import { boxImage } from '../bench-node.js';
 import type { StartSample } from '../bus-messages.js';
 import { atMost, measured, ratioTo, type Row } from '../row.js';
-import type { Session } from '../session.js';
+import type { NodeSession } from '../session.js';
 import { median, percentile } from '../statistics.js';
 
 /** Starts one after the other on an idle node. crun runs before and after, so that a drift of the machine shows. */
-export async function measureStarts({ bundle, node, repetitions, note }: Session): Promise<Row[]> {
+export async function measureStarts({ bundle, node, repetitions, note }: NodeSession): Promise<Row[]> {
   const { starts, startsWarmUp, bundleRuns } = repetitions;
   const crunBefore = await bundle.measure('crun', bundleRuns / 2);
   const runc = await bundle.measure('runc', bundleRuns / 2);
