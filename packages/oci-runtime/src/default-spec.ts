@@ -1,37 +1,15 @@
-import { MASKED_PATHS, READONLY_PATHS, type RuntimeMount, type RuntimeSpec } from '@gantry/oci';
+import {
+  DEFAULT_SHM_BYTES,
+  MASKED_PATHS,
+  READONLY_PATHS,
+  defaultMounts,
+  type RuntimeSpec,
+} from '@gantry/oci';
 import { newestSpec } from './version.js';
 
 const capabilities = ['CAP_AUDIT_WRITE', 'CAP_KILL', 'CAP_NET_BIND_SERVICE'];
 
-const mounts: readonly RuntimeMount[] = [
-  { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
-  {
-    destination: '/dev',
-    type: 'tmpfs',
-    source: 'tmpfs',
-    options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'],
-  },
-  {
-    destination: '/dev/pts',
-    type: 'devpts',
-    source: 'devpts',
-    options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
-  },
-  {
-    destination: '/dev/shm',
-    type: 'tmpfs',
-    source: 'shm',
-    options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=65536k'],
-  },
-  { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
-  { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
-  {
-    destination: '/sys/fs/cgroup',
-    type: 'cgroup',
-    source: 'cgroup',
-    options: ['nosuid', 'noexec', 'nodev', 'relatime', 'ro'],
-  },
-];
+const mounts = defaultMounts({ privileged: false, foreignNetwork: false, shmSizeBytes: DEFAULT_SHM_BYTES });
 
 /** A configuration to begin with: a shell in the bundle's `rootfs`, with little that it may do. Pure. */
 export function defaultSpec(): RuntimeSpec {

@@ -4,7 +4,7 @@ import type { RuntimeSpec } from '@gantry/oci';
 import { compileContainer, type ContainerInput, type HostFacts } from './container-plan.js';
 import { namespaceFlag, planNamespaces } from './namespace-plan.js';
 import { planFlag, planTag, readPlan } from './plan-format.js';
-import type { ShimSupervision } from './supervision.js';
+import { plainShim } from './supervision-fixture.js';
 
 const host: HostFacts = {
   hierarchies: [
@@ -16,16 +16,6 @@ const host: HostFacts = {
 };
 
 const handle = (path: string) => ({ path, device: 1, inode: 2 });
-
-const shim: ShimSupervision = {
-  kind: 'shim',
-  shimCgroups: [],
-  log: undefined,
-  openStdin: false,
-  stdinOnce: false,
-  holdOutput: false,
-  attempt: 1,
-};
 
 function input(spec: Partial<RuntimeSpec> = {}, more: Partial<ContainerInput> = {}): ContainerInput {
   const namespaces = (['user', 'network', 'pid', 'mount'] as const).map((type) => ({ type }));
@@ -43,7 +33,7 @@ function input(spec: Partial<RuntimeSpec> = {}, more: Partial<ContainerInput> = 
     cgroups: [],
     directory: '/run/x',
     state: { ociVersion: '1.3.0', id: 'x', bundle: '/b' },
-    supervision: shim,
+    supervision: plainShim,
     seccomp: undefined,
     ...more,
   };
@@ -98,7 +88,7 @@ test('flags say what was asked for', () => {
       root: { path: 'rootfs', readonly: true },
       process: { terminal: true, user: { uid: 0, gid: 0 }, args: ['sh'], cwd: '/', noNewPrivileges: true },
     },
-    { supervision: { ...shim, openStdin: true, holdOutput: true } },
+    { supervision: { ...plainShim, openStdin: true, holdOutput: true } },
   );
   const flags = readPlan(compileContainer(given, host))
     .find(({ tag }) => tag === planTag.flags)
@@ -276,7 +266,7 @@ const refusals: readonly (readonly [string, Partial<RuntimeSpec>, RegExp, Partia
     'too many log files',
     {},
     /^log\.max_files is 101/,
-    { supervision: { ...shim, log: { path: '/l', maxSizeBytes: 0, maxFiles: 101 } } },
+    { supervision: { ...plainShim, log: { path: '/l', maxSizeBytes: 0, maxFiles: 101 } } },
   ],
 ];
 

@@ -11,18 +11,9 @@ import { readHostFacts } from './host.js';
 import { loadNative } from './native.js';
 import { ID_BASE, newId, skipUnlessRoot, specOf, SpawnerFixture } from './spawner-fixture.js';
 import type { CallerSupervision } from './supervision.js';
+import { plainCaller } from './supervision-fixture.js';
 
 const options = { skip: skipUnlessRoot, timeout: 60_000 };
-const caller: CallerSupervision = {
-  kind: 'caller',
-  awaitStart: false,
-  detach: false,
-  consoleSocket: undefined,
-  preservedDescriptors: 0,
-  noPivot: false,
-  noNewKeyring: false,
-  awaitPlacement: false,
-};
 const native = skipUnlessRoot === false ? loadNative() : undefined;
 let fixture: SpawnerFixture;
 
@@ -45,7 +36,7 @@ async function launch(
   more: Partial<CallerSupervision> = {},
   place?: (pid: number) => Promise<void>,
 ) {
-  const supervision = { ...caller, ...more };
+  const supervision = { ...plainCaller, ...more };
   const plan = compileContainer(
     {
       spec: bundle.spec,

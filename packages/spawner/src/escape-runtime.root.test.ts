@@ -10,6 +10,7 @@ import { compileExec } from './exec-plan.js';
 import { loadNative, nativeDirectory } from './native.js';
 import { newId, skipUnlessRoot } from './spawner-fixture.js';
 import type { Container } from './spawner.js';
+import { plainCaller } from './supervision-fixture.js';
 
 // Ways out through the runtime itself: its program, its descriptors, its working directory, its processes.
 
@@ -36,16 +37,7 @@ async function execDirectly(pid: number, command: string): Promise<void> {
     cgroups: [],
     seccomp: undefined,
     noNewPrivileges: false,
-    supervision: {
-      kind: 'caller',
-      awaitStart: false,
-      detach: false,
-      consoleSocket: undefined,
-      preservedDescriptors: 0,
-      noPivot: false,
-      noNewKeyring: false,
-      awaitPlacement: false,
-    },
+    supervision: plainCaller,
   });
   const launch = { plan, directory, label: 'direct', preservedDescriptors: 0, timeoutMs: 20_000 };
   const launched = await new DirectLauncher(loadNative()).launch(launch);

@@ -11,6 +11,7 @@ import { SpecRefusal } from './refusal.js';
 import { SeccompCompiler } from './seccomp.js';
 import { checkProcessShape, checkSpecShape } from './spec-shape.js';
 import { specOf } from './spawner-fixture.js';
+import { plainShim } from './supervision-fixture.js';
 
 const compiler = new SeccompCompiler(loadNative());
 const host: HostFacts = { hierarchies: [], findDevice: () => undefined };
@@ -25,15 +26,7 @@ const SURROUNDINGS = {
   cgroups: [],
   directory: '/run/x',
   state: { ociVersion: '1.3.0', id: 'x', bundle: '/run/x' },
-  supervision: {
-    kind: 'shim',
-    shimCgroups: [],
-    log: undefined,
-    openStdin: false,
-    stdinOnce: false,
-    holdOutput: false,
-    attempt: 1,
-  },
+  supervision: plainShim,
 } as const;
 
 function compile(text: string): Buffer {

@@ -6,6 +6,7 @@ import { loadNative } from './native.js';
 import { ProcessDirectory } from './runtime-records.js';
 import { ShimLauncher } from './shim-launcher.js';
 import { handleOf, newId, skipUnlessRoot, SpawnerFixture, specOf } from './spawner-fixture.js';
+import { plainShim } from './supervision-fixture.js';
 
 const options = { skip: skipUnlessRoot };
 const EBADMSG = 74;
@@ -33,15 +34,7 @@ function wholePlan(): Buffer {
       cgroups: [],
       directory: fixture.makeDirectory('damaged'),
       state: { ociVersion: '1.3.0', id: 'damaged', bundle: '/' },
-      supervision: {
-        kind: 'shim',
-        shimCgroups: [],
-        log: undefined,
-        openStdin: false,
-        stdinOnce: false,
-        holdOutput: false,
-        attempt: 1,
-      },
+      supervision: plainShim,
       seccomp: undefined,
     },
     { hierarchies: [], findDevice: () => undefined },

@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RuntimeProcess, RuntimeSpec } from '@gantry/oci';
-import { CAPABILITIES, DEFAULT_CAPABILITIES, stringifyLossless } from '@gantry/oci';
+import { CAPABILITIES, DEFAULT_CAPABILITIES, stringifyLossless, defaultMounts } from '@gantry/oci';
 import { spawn, type Init } from '@gantry/protocol';
 import { pino } from 'pino';
 import { attachProcess } from './attach.js';
@@ -127,35 +127,11 @@ export function makeBusyboxLayer(directory: string): string {
   return directory;
 }
 
-export const KERNEL_MOUNTS: NonNullable<RuntimeSpec['mounts']> = [
-  { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
-  {
-    destination: '/dev',
-    type: 'tmpfs',
-    source: 'tmpfs',
-    options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'],
-  },
-  {
-    destination: '/dev/pts',
-    type: 'devpts',
-    source: 'devpts',
-    options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
-  },
-  { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
-  {
-    destination: '/sys/fs/cgroup',
-    type: 'cgroup',
-    source: 'cgroup',
-    options: ['nosuid', 'noexec', 'nodev', 'relatime', 'ro'],
-  },
-  { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
-  {
-    destination: '/dev/shm',
-    type: 'tmpfs',
-    source: 'shm',
-    options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=1m'],
-  },
-];
+export const KERNEL_MOUNTS = defaultMounts({
+  privileged: false,
+  foreignNetwork: false,
+  shmSizeBytes: 1 << 20,
+});
 
 export function processOf(args: readonly string[], more: Partial<RuntimeProcess> = {}): RuntimeProcess {
   const kept = [...DEFAULT_CAPABILITIES];
