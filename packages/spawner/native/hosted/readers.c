@@ -23,6 +23,8 @@ noreturn void fail_with(int error, const char *stage, const char *path) {
 }
 noreturn void fail(const char *stage, const char *path) { fail_with(errno, stage, path); }
 
+void give_start_pages_back(void) {}
+
 static uint64_t state;
 static uint32_t random_number(uint32_t below) {
   state ^= state << 13, state ^= state >> 7, state ^= state << 17;

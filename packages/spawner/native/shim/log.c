@@ -16,17 +16,18 @@
 #pragma GCC optimize("O2")
 
 enum {
-  // The most that one record grows to: every byte of a full buffer as \u00xx, and what is around it.
-  LARGEST_RECORD = 6 * STREAM_CHUNK + 160,
   // The file grows by whole pieces of this size, from one multiple of it to the next, as long as more is there to be written: the
   // page cache then holds them as one, which halves the work.
   PIECE = 32 * 1024,
   MOST_RECORDS = 512,
   NOTICE_TEXT = 200,
+  // The most that one record grows to: every byte of a full buffer as \u00xx, what is around it, and a notice before it.
+  LARGEST_RECORD = 6 * STREAM_CHUNK + 160 + 3 * NOTICE_TEXT,
   // What json_escape may write past its end.
   SLACK = 8,
   // Where pages are larger, madvise refuses, and the memory is kept.
   PAGE = 4096,
+  KEPT = 2 * PAGE,
 };
 
 static int log_fd = -1;
@@ -36,8 +37,8 @@ static uint64_t log_size, log_limit;
 static uint64_t whole_size;
 static uint32_t log_files;
 
-// Records on their way into the file. Behind the first piece lies memory that only a binary record touches; it is given back.
-_Alignas(PAGE) static char out[PIECE + LARGEST_RECORD + SLACK];
+// Records on their way into the file. Most of it is memory that only bursts and binary records touch; it is given back.
+_Alignas(PAGE) static char out[(LARGEST_RECORD + SLACK + PAGE - 1) / PAGE * PAGE];
 static size_t out_length, out_touched;
 // Where each of them ends, and how many bytes of the process it holds. The first may be the rest of a record whose beginning is in
 // the file already.
@@ -123,11 +124,11 @@ static void flush_out(size_t length) {
   settle(length);
 }
 
-// What a binary record has touched. Whole pages only: the kernel would round up, and empty what stands behind.
+// What a burst has touched, but for what every line takes. Whole pages only: the kernel would round up, and empty what stands behind.
 static void give_back(void) {
-  if (out_touched <= PIECE || out_length > PIECE) return;
-  madvise(out + PIECE, (sizeof out - PIECE) / PAGE * PAGE, MADV_DONTNEED);
-  out_touched = out_length;
+  if (out_touched <= KEPT || out_length > 0) return;
+  madvise(out + KEPT, (out_touched + SLACK - KEPT + PAGE - 1) / PAGE * PAGE, MADV_DONTNEED);
+  out_touched = 0;
 }
 
 void log_flush(void) {
@@ -173,11 +174,16 @@ static bool rotate(void) {
   close(log_fd);
   log_fd = fd;
   log_size = 0;
+  give_start_pages_back();
   return true;
 }
 
 // "2026-01-31T23:59:59.123456789Z"; the calendar is worked out once a second, the clock read once for what was read at once.
 static char now_text[] = "1970-01-01T00:00:00.000000000Z";
+
+static void put_digits(char *text, int count, long value) {
+  for (char *digit = text + count - 1; digit >= text; digit--, value /= 10) *digit = (char)('0' + value % 10);
+}
 
 static void take_time(void) {
   static time_t second = -1;
@@ -186,12 +192,16 @@ static void take_time(void) {
   if (now.tv_sec != second) {
     struct tm parts;
     gmtime_r(&now.tv_sec, &parts);
-    strftime(now_text, 20, "%Y-%m-%dT%H:%M:%S", &parts);
-    now_text[19] = '.';
+    // By hand: strftime would bring locales and time zones into the program.
+    put_digits(now_text, 4, parts.tm_year + 1900);
+    put_digits(now_text + 5, 2, parts.tm_mon + 1);
+    put_digits(now_text + 8, 2, parts.tm_mday);
+    put_digits(now_text + 11, 2, parts.tm_hour);
+    put_digits(now_text + 14, 2, parts.tm_min);
+    put_digits(now_text + 17, 2, parts.tm_sec);
     second = now.tv_sec;
   }
-  long nanos = now.tv_nsec;
-  for (char *digit = now_text + 28; digit >= now_text + 20; digit--, nanos /= 10) *digit = (char)('0' + nanos % 10);
+  put_digits(now_text + 20, 9, now.tv_nsec);
 }
 
 static inline void put(const char *text, size_t length) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,11 +26,13 @@ enum {
   QUIET_MILLISECONDS = 100,
   // From one stream, before anything else has its turn and what was read is in the log.
   READS_AT_ONCE = 8,
+  // Where pages are larger, madvise refuses, and the memory is kept.
+  PAGE = 4096,
   // How often a log without room is tried again, and told of.
   LOG_MILLISECONDS = 1000,
 };
 
-static char output_buffer[STREAM_CHUNK], error_buffer[STREAM_CHUNK];
+_Alignas(PAGE) static char output_buffer[STREAM_CHUNK], error_buffer[STREAM_CHUNK];
 static struct stream output_stream = {.fd = -1, .name = "stdout", .frame = FRAME_STDOUT, .buffer = output_buffer};
 static struct stream error_stream = {.fd = -1, .name = "stderr", .frame = FRAME_STDERR, .buffer = error_buffer};
 
@@ -45,12 +48,16 @@ static void set_nonblocking(int fd) {
   if (fd >= 0) fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
-// Reads once. False when nothing is there now or ever again, or when a client still has to take what was read before.
-static bool pump(struct stream *stream, size_t *total) {
-  if (stream->fd < 0 || clients_owed()) return false;
+static void compact(struct stream *stream) {
   stream->length -= stream->logged;
   memmove(stream->buffer, stream->buffer + stream->logged, stream->length);
   stream->logged = 0;
+}
+
+// Reads once. False when nothing is there now or ever again, or when a client still has to take what was read before.
+static bool pump(struct stream *stream, size_t *total) {
+  if (stream->fd < 0 || clients_owed()) return false;
+  compact(stream);
   ssize_t got;
   do got = read(stream->fd, stream->buffer + stream->length, STREAM_CHUNK - stream->length);
   while (got < 0 && errno == EINTR);
@@ -68,14 +75,24 @@ static bool pump(struct stream *stream, size_t *total) {
   }
   clients_output(stream->frame, stream->buffer + stream->length, (size_t)got);
   stream->length += (size_t)got;
+  if (stream->length > stream->touched) stream->touched = stream->length;
   log_stream(stream, false);
   if (total != NULL) *total += (size_t)got;
   return true;
 }
 
+static void give_back(struct stream *stream) {
+  if (stream->touched <= PAGE || clients_owed()) return;
+  compact(stream);
+  size_t kept = stream->length <= PAGE ? PAGE : (stream->length + PAGE - 1) / PAGE * PAGE;
+  madvise(stream->buffer + kept, STREAM_CHUNK - kept, MADV_DONTNEED);
+  stream->touched = kept;
+}
+
 static void pump_some(struct stream *stream) {
   for (int reads = 0; reads < READS_AT_ONCE && pump(stream, NULL); reads++) continue;
   log_flush();
+  give_back(stream);
 }
 
 static bool reap(struct serving *serving, struct exit_facts *facts) {
@@ -125,6 +142,8 @@ static noreturn void finish(struct serving *serving, struct exit_facts *facts) {
 }
 
 noreturn void serve(struct serving *serving) {
+  // Nothing returns from here to the code of the start.
+  give_start_pages_back();
   output_stream.fd = serving->started.stdio.output;
   error_stream.fd = serving->started.stdio.error;
   set_nonblocking(output_stream.fd);

@@ -245,6 +245,7 @@ struct stream {
   size_t length;        // bytes in the buffer
   size_t logged;        // of them, from the start: in the log already
   char *buffer;         // STREAM_CHUNK bytes
+  size_t touched;       // of them: memory that a burst has made ours
 };
 // Takes the whole lines in the buffer for the log; `all`: what is left as well. Part of it is in memory until log_flush.
 void log_stream(struct stream *stream, bool all);
@@ -265,6 +266,9 @@ void log_close(void);
 size_t json_escape(char *out, const char *bytes, size_t length);
 // The length without a UTF-8 sequence that is cut off at the end.
 size_t whole_characters(const char *bytes, size_t length);
+
+// --- pages.c
+void give_start_pages_back(void);
 
 // --- oom.c
 // Before the launch, and once more after the exit.
