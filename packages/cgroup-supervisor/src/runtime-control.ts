@@ -67,7 +67,8 @@ export async function deleteCgroup(cgroup: RuntimeCgroup, timeoutMs: number): Pr
     const pids = left.flatMap((directory) => processesIn(directory)).join(', ');
     throw new Error(`the cgroup ${left.join(', ')} cannot be removed: processes ${pids} do not die`);
   }
-  for (const directory of cgroup.made.toReversed()) removeIfEmpty(directory);
+  const gone = new Set(own.map(({ directory }) => directory));
+  for (const directory of cgroup.made.toReversed()) if (!gone.has(directory)) removeIfEmpty(directory);
   if (cgroup.scope !== undefined) await stopScope(cgroup.scope, cgroup.isUserScope === true);
 }
 

@@ -8,6 +8,7 @@ declare const gantryProgramDigest: string;
 /** What program.ts exports, as far as it is called here. */
 interface Program {
   readonly runCommandLine: (argv: readonly string[]) => Promise<number>;
+  readonly leave: (code: number) => never;
 }
 
 const kinds =
@@ -39,8 +40,7 @@ async function main(): Promise<void> {
   (bundle.evaluate() as (load: typeof require, into: typeof program) => void)(require, program);
   const code = await program.exports.runCommandLine(words);
   if (code === 0) bundle.learn();
-  // At once: a socket that is still open must not keep us, and what was written was written synchronously.
-  process.exit(code);
+  program.exports.leave(code);
 }
 
 void main();

@@ -1,3 +1,4 @@
+import { loadNative } from '@gantry/spawner/runtime';
 import { readWords, type Given } from './command-line.js';
 import { failure, messageOf, VerbFailure } from './failure.js';
 import { openLog, type RuntimeLog } from './log.js';
@@ -109,6 +110,16 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     log.fail(error instanceof VerbFailure ? error.message : describeUnexpected(error));
     return error instanceof VerbFailure && error.exitCode !== 1 ? error.exitCode : failureCode;
   }
+}
+
+/** Ends the process: all that was written was written synchronously, and a socket that is still open must not keep us. */
+export function leave(code: number): never {
+  try {
+    loadNative().exitNow(code);
+  } catch {
+    // Without the add-on: some verbs need none.
+  }
+  process.exit(code);
 }
 
 /** What nobody thought of: with the place, for whoever has to mend it. */

@@ -44,6 +44,8 @@ export interface NativeSpawner {
     readonly program: Uint8Array;
     readonly unknownSyscalls: number;
   };
+  /** Ends this process without taking Node down, which takes as long as a fifth of a command. For the main thread of a program with nothing left to write. */
+  exitNow(code: number): never;
   /** SHA-256 of the bytes. Node's crypto takes 8 ms to load: as long as everything else that a command like `state` does. */
   sha256(bytes: Uint8Array): Buffer;
   /** Version of libseccomp, and the flags of seccomp(2) that the kernel has. */
