@@ -110,6 +110,27 @@ test('two clients write to one stdin, and the leaving of one does not end the ot
   two.close();
 });
 
+test('a client that always has more to send does not keep the others from stdin', options, async () => {
+  const script = 'while dd bs=4096 count=1 2>/dev/null; do usleep 2000; done';
+  const container = await fixture.start(specOf(['sh', '-c', script]), { openStdin: true, stdinOnce: false });
+  const [eager, other] = [
+    await attach(container, attachFlag.stdin),
+    await attach(container, attachFlag.stdin | attachFlag.output),
+  ];
+  let heard = false;
+  other.listen((message) => {
+    if (message.kind === 'stdout' && message.data.includes('the other')) heard = true;
+  });
+  // Some ten seconds of work for the process, all of it waiting in the shim's socket and here.
+  eager.send(encodeStdin(Buffer.alloc(20_000_000, 'more\n')));
+  other.send(encodeStdin(Buffer.from('the other\n')));
+  await eventually('the other is heard', () => heard);
+  container.main.signal(9);
+  await container.main.exited;
+  eager.close();
+  other.close();
+});
+
 test(
   'a lone shim stays within 150 KiB, its program counted, whatever was written and whoever came and went',
   { ...options, timeout: 40_000 },

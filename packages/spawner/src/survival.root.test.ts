@@ -171,6 +171,28 @@ test('a killed shim takes along a container that cleared its parent death signal
   assert.equal(isAlive(main.start.pid), false, 'it was dead before the exit was told');
 });
 
+test(
+  'a container that outlived its shim while there was no spawner is killed by the next one',
+  options,
+  async () => {
+    mkdirSync(join(fixture.layer, 'suid'), { recursive: true });
+    copyFileSync('/bin/busybox', join(fixture.layer, 'suid/sleep'));
+    chmodSync(join(fixture.layer, 'suid/sleep'), 0o4755);
+    const user = { uid: 5, gid: 5 };
+    const { id, main } = await fixture.start(
+      specOf(['/suid/sleep', '60'], {}, { user, noNewPrivileges: false }),
+      { cgroups: fixture.makeCgroups('outlived', ['memory', 'pids']) },
+    );
+    fixture.spawner.leave();
+    process.kill(main.start.shimPid, 'SIGKILL');
+    await eventually('the shim is gone', () => !isAlive(main.start.shimPid));
+    assert.equal(isAlive(main.start.pid), true, 'it cleared its parent death signal');
+    await fixture.restart();
+    assert.equal(fixture.spawner.find(id)?.main.exit?.lost, true);
+    assert.equal(isAlive(main.start.pid), false);
+  },
+);
+
 test('a shim killed while there is no spawner is found out by the next one', options, async () => {
   const { id, main } = await fixture.start(specOf(['sleep', '60']));
   fixture.spawner.leave();

@@ -39,6 +39,8 @@ struct client {
 // Only the first `used` have ever been touched: memory is for those that come.
 static struct client clients[MAX_CLIENTS];
 static int used;
+// Whose input is looked at first: behind who gave the last, or one that always has more would keep the others out.
+static int turn;
 static struct serving *serving;
 static bool have_exit;
 static struct exit_facts exit_told;
@@ -350,10 +352,12 @@ static void receive(struct client *client) {
     if (!is_whole(client, &header)) continue;
     client->in_length = 0;
     frames++;
-    if (header.kind == FRAME_STDIN)
+    if (header.kind == FRAME_STDIN) {
       client->stdin_left = header.length;
-    else
+      turn = (int)(client - clients) + 1;
+    } else {
       handle_frame(client, header.kind, client->in + HEADER);
+    }
   }
 }
 
@@ -369,7 +373,8 @@ int clients_poll(struct pollfd *polls) {
 }
 
 void clients_handle(struct pollfd *polls, int count) {
-  for (int index = 0; index < count - 1; index++) {
+  for (int step = 0, first = turn; step < count - 1; step++) {
+    int index = (first + step) % (count - 1);
     struct client *client = &clients[index];
     if (polls[index].revents == 0 || client->fd != polls[index].fd) continue;
     if (polls[index].revents & (POLLOUT | POLLERR | POLLHUP)) flush(client);
