@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import type { RuntimeDevice, RuntimeLinux } from '@gantry/oci';
 import type { HostFacts } from './container-plan.js';
 import { parseMountOptions } from './mount-options.js';
@@ -65,8 +66,10 @@ function writeNode(plan: PlanWriter, node: DeviceNode, asked: RuntimeDevice | un
 }
 
 function readNode(device: RuntimeDevice, host: HostFacts): DeviceNode {
-  const path = withoutNul(device.path, 'device path');
-  if (!path.startsWith('/')) refuse(`device path ${JSON.stringify(path)} is not absolute`);
+  const given = withoutNul(device.path, 'device path');
+  if (!given.startsWith('/')) refuse(`device path ${JSON.stringify(given)} is not absolute`);
+  const path = posix.normalize(given).replace(/(?<=.)\/$/, '');
+  if (path === '/') refuse(`device path ${JSON.stringify(given)} is that of the root`);
   const kindMode =
     KIND_MODE.get(device.type) ??
     refuse(`device ${path} is of type ${JSON.stringify(device.type)}, which is not known`);

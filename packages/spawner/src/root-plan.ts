@@ -25,9 +25,10 @@ export function writeRoot(plan: PlanWriter, input: ContainerInput): void {
 
 /** Paths over which nothing shows or may be written, and how the root's mounts spread. Over everything else: written last. */
 export function writeRootRestrictions(plan: PlanWriter, linux: RuntimeLinux): void {
-  for (const path of linux.readonlyPaths ?? [])
+  // Each once: a path named twice would be covered twice.
+  for (const path of new Set(linux.readonlyPaths))
     plan.add(planTag.readonly, (record) => record.string(withoutNul(path, 'linux.readonlyPaths')));
-  for (const path of linux.maskedPaths ?? [])
+  for (const path of new Set(linux.maskedPaths))
     plan.add(planTag.mask, (record) => record.string(withoutNul(path, 'linux.maskedPaths')));
   const { rootfsPropagation } = linux;
   if (rootfsPropagation !== undefined && rootfsPropagation !== '') {

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, rmdirSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { differently, type Case } from '../case.js';
 import { inUserNamespace } from '../spec.js';
 
@@ -95,6 +97,29 @@ export const deviceCases: readonly Case[] = [
     differs: {
       runc: differently('runc 1.1 leaves the file', /accepted/),
       crun: differently('crun leaves the file', /accepted/),
+    },
+  },
+  {
+    title: 'a device path may end in a slash',
+    covers: ['linux.devices[].path'],
+    async judge(t) {
+      t.spec.linux['devices'] = [{ path: '/made/node/', type: 'c', major: 1, minor: 3 }];
+      assert.equal(await t.inside('stat', '-c', '%F', '/made/node'), 'character special file\n');
+    },
+    differs: {
+      crun: differently('crun 1.8 takes the path as it is', /mknod|No such file/),
+    },
+  },
+  {
+    title: 'a root whose /dev is a link gets no devices behind it',
+    covers: ['linux.devices'],
+    async judge(t) {
+      rmdirSync(join(t.rootfs, 'dev'));
+      mkdirSync(join(t.rootfs, 'elsewhere'));
+      symlinkSync('/elsewhere', join(t.rootfs, 'dev'));
+      t.spec.mounts = t.spec.mounts.filter(({ destination }) => !destination.startsWith('/dev'));
+      await t.refused(/dev/);
+      assert.ok(!existsSync(join(t.rootfs, 'elsewhere/ptmx')));
     },
   },
 ];

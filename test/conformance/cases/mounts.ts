@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { chownSync, existsSync, lstatSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { differently, type Case } from '../case.js';
 import { bind, hostTree, look, tmpfs } from '../mounted.js';
@@ -15,6 +25,66 @@ export const mountCases: readonly Case[] = [
       writeFileSync(join(t.directory, 'one/file'), 'bound last\n');
       t.spec.mounts.push(tmpfs([]), bind(join(t.directory, 'one'), ['bind'], '/data/below'));
       assert.equal(await t.inside('cat', '/data/below/file'), 'bound last\n');
+    },
+  },
+  {
+    title: 'mountinfo lists binds and file systems in the order of the configuration',
+    covers: ['mounts'],
+    async judge(t) {
+      const source = join(t.directory, 'one');
+      mkdirSync(source);
+      t.spec.mounts.push(
+        tmpfs([], '/order/1'),
+        bind(source, ['bind'], '/order/2'),
+        tmpfs([], '/order/3'),
+        bind(source, ['rbind', 'rslave'], '/order/4'),
+        bind(source, ['rbind', 'rshared', 'ro'], '/order/5'),
+        tmpfs([], '/order/6'),
+      );
+      const table = await t.inside('cat', '/proc/self/mountinfo');
+      assert.deepEqual(
+        [...table.matchAll(/ \/order\/(\d) /g)].map(([, number]) => number),
+        ['1', '2', '3', '4', '5', '6'],
+      );
+    },
+  },
+  {
+    title: 'a bind mount made a slave hears what the host mounts later',
+    covers: ['mount option rslave'],
+    async judge(t) {
+      const source = hostTree(t, 'shared');
+      t.spec.linux['rootfsPropagation'] = 'slave';
+      t.spec.mounts.push(bind(source, ['rbind', 'rslave']));
+      await t.live();
+      const late = join(source, 'late');
+      mkdirSync(late);
+      assert.equal(spawnSync('mount', ['-t', 'tmpfs', 'conformance', late]).status, 0);
+      t.afterwards(() => spawnSync('umount', ['-l', late]));
+      assert.match(await t.execOutput('cat', '/proc/self/mountinfo'), / \/data\/late /);
+    },
+  },
+  {
+    title: 'a tmpfs whose mode is not said has that of the directory it covers',
+    covers: ['mounts[].options'],
+    async judge(t) {
+      chmodSync(join(t.rootfs, 'data'), 0o712);
+      t.spec.mounts.push(tmpfs(['size=64k']));
+      assert.equal(await t.inside('stat', '-c', '%a', '/data'), '712\n');
+    },
+    differs: { crun: differently('crun 1.8 leaves the mode to the kernel', /1777/) },
+  },
+  {
+    title: 'a read-only tmpfs takes the mounts and devices beneath it before it becomes read-only',
+    covers: ['mount option ro', 'linux.devices'],
+    async judge(t) {
+      for (const mount of t.spec.mounts)
+        if (mount.destination === '/dev') mount.options = [...(mount.options ?? []), 'ro'];
+      assert.match(
+        await t.shell(
+          'cat /dev/null; ls /dev/pts/ptmx; touch /dev/new 2>&1; grep " /dev tmpfs" /proc/mounts',
+        ),
+        /^\/dev\/pts\/ptmx\n.*Read-only file system\n.* ro,/s,
+      );
     },
   },
   {

@@ -27,6 +27,17 @@ static void bind_device(int root, const char *path, const char *source, mode_t m
   close(tree);
 }
 
+// What is put into /dev by itself, beside what the mounts ask for, must be in the container's own directory: behind a link it would be
+// wherever the image wants it.
+void refuse_linked_dev(int root) {
+  struct open_how_arguments how = {.flags = O_PATH | O_CLOEXEC, .resolve = IN_ROOT | NO_SYMLINKS};
+  int dev = (int)syscall(SYS_openat2, root, "dev", &how, sizeof how);
+  if (dev >= 0)
+    close(dev);
+  else if (errno == ELOOP)
+    fail("make device", "/dev");
+}
+
 void make_device(struct cursor *body, int root) {
   const char *path = read_string(body), *source = read_string(body), *name;
   uint32_t flags = read_u32(body), mode = read_u32(body), major = read_u32(body), minor = read_u32(body);

@@ -10,13 +10,7 @@
 #include "kernel.h"
 #include "shim.h"
 
-enum { PROC_MAGIC = 0x9fa0, PROC_ROOT_INODE = 1 };
-
-static void attach_target(int mount, int root, const char *path, bool directory, const char *stage) {
-  int target = open_target(root, path, directory);
-  if (sys_attach(mount, target) < 0) fail(stage, path);
-  close(target);
-}
+enum { PROC_MAGIC = 0x9fa0, PROC_ROOT_INODE = 1, MOST_READONLY_LATER = 512 };
 
 static void refuse_link(int root, const char *path, const char *stage) {
   struct open_how_arguments how = {.flags = O_PATH | O_CLOEXEC, .resolve = IN_ROOT | NO_SYMLINKS};
@@ -34,11 +28,12 @@ static bool set_parameters(int fs, struct cursor *body, bool good) {
   return good;
 }
 
-// -1 with errno when the kernel refuses.
-static int make_filesystem(struct cursor *body, const char *type, const char *source, uint64_t attributes) {
+// -1 with errno when the kernel refuses. `mode`: of a tmpfs whose mode is not said; else NULL.
+static int make_filesystem(struct cursor *body, const char *type, const char *source, uint64_t attributes, const char *mode) {
   int fs = sys_fsopen(type);
   if (fs < 0) return -1;
   bool good = source[0] == 0 || sys_fsconfig(fs, FS_SET_STRING, "source", source) == 0;
+  good = good && (mode == NULL || sys_fsconfig(fs, FS_SET_STRING, "mode", mode) == 0);
   good = set_parameters(fs, body, good) && sys_fsconfig(fs, FS_CREATE, NULL, NULL) == 0;
   int mount = good ? sys_fsmount(fs, (unsigned)attributes) : -1;
   int saved = errno;
@@ -47,32 +42,54 @@ static int make_filesystem(struct cursor *body, const char *type, const char *so
   return mount;
 }
 
+// Mounts that become read-only in the end: places are still to be made in them, for mounts and devices beneath.
+static int readonly_later[MOST_READONLY_LATER], readonly_later_count;
+
+static void remember_readonly(int mount, const char *target) {
+  if (readonly_later_count == MOST_READONLY_LATER) fail_with(E2BIG, "mount tmpfs", target);
+  readonly_later[readonly_later_count++] = mount;
+}
+
+void finish_readonly(void) {
+  struct mount_attributes attributes = {.attr_set = ATTR_RDONLY};
+  for (int index = 0; index < readonly_later_count; index++) {
+    if (sys_mount_setattr(readonly_later[index], "", AT_EMPTY_PATH, &attributes) < 0) fail("make mount read-only", "");
+    close(readonly_later[index]);
+  }
+  readonly_later_count = 0;
+}
+
 static void mount_filesystem(struct cursor *body, int root) {
   const char *type = read_string(body), *source = read_string(body), *target = read_string(body);
   uint32_t flags = read_u32(body);
   uint64_t attributes = read_u64(body);
-  struct mount_attributes later = {.propagation = read_u64(body)};
+  struct mount_attributes spread = {.propagation = read_u64(body)};
   if (body->bad) fail_with(EBADMSG, "read plan", "mount");
-  // To be filled before nothing may be written.
-  if (flags & MOUNT_COPY_UP) {
-    later.attr_set = attributes & ATTR_RDONLY;
-    attributes &= ~ATTR_RDONLY;
-  }
-  int mount = make_filesystem(body, type, source, attributes);
-  if (mount < 0 && (flags & MOUNT_TOLERATED)) return;
   char stage[40];
   snprintf(stage, sizeof stage, "mount %s", type);
-  if (mount < 0) fail(stage, target);
+  bool is_tmpfs = strcmp(type, "tmpfs") == 0;
+  bool later = is_tmpfs && (attributes & ATTR_RDONLY) != 0;
+  if (later) attributes &= ~ATTR_RDONLY;
   // Behind a link somebody could exchange it afterwards, and what is masked, made read-only and written beneath its path would be
   // something else (CVE-2019-19921).
   if (strcmp(type, "proc") == 0 || strcmp(type, "sysfs") == 0) refuse_link(root, target, stage);
   int place = open_target(root, target, true);
-  if (flags & MOUNT_COPY_UP) copy_up(place, mount, (flags & MOUNT_OWN_MODE) == 0, target);
-  if ((later.attr_set | later.propagation) != 0 && sys_mount_setattr(mount, "", AT_EMPTY_PATH, &later) < 0)
-    fail(stage, target);
-  if (sys_attach(mount, place) < 0) fail(stage, target);
+  struct stat covered;
+  if (fstat(place, &covered) < 0) fail(stage, target);
+  char mode[8];
+  snprintf(mode, sizeof mode, "%o", (unsigned)covered.st_mode & 07777);
+  int mount = make_filesystem(body, type, source, attributes, is_tmpfs && !(flags & MOUNT_OWN_MODE) ? mode : NULL);
+  if (mount < 0 && !(flags & MOUNT_TOLERATED)) fail(stage, target);
+  if (mount >= 0) {
+    if (flags & MOUNT_COPY_UP) copy_up(place, mount, (flags & MOUNT_OWN_MODE) == 0, target);
+    if (spread.propagation != 0 && sys_mount_setattr(mount, "", AT_EMPTY_PATH, &spread) < 0) fail(stage, target);
+    if (sys_attach(mount, place) < 0) fail(stage, target);
+    if (later)
+      remember_readonly(mount, target);
+    else
+      close(mount);
+  }
   close(place);
-  close(mount);
 }
 
 static void remount(struct cursor *body, int root) {
@@ -96,16 +113,10 @@ static void remount(struct cursor *body, int root) {
   close(place);
 }
 
-static void mount_bind(const struct prepared *prepared, int slot, struct cursor *body, int root) {
-  read_string(body);
-  const char *target = read_string(body);
-  if (prepared->binds[slot] < 0) return;
-  attach_target(prepared->binds[slot], root, target, prepared->bind_is_directory[slot], "bind mount");
-}
-
 static void make_link(struct cursor *body, int root) {
   const char *target = read_string(body), *path = read_string(body), *name;
   int parent;
+  refuse_linked_dev(root);
   make_parent(root, path, &parent, &name);
   // What the image or a mount has there already stays.
   if (symlinkat(target, parent, name) < 0 && errno != EEXIST) fail("make link", path);
@@ -216,7 +227,7 @@ void run_steps(const struct prepared *prepared, int root) {
     struct cursor *body = &record.body;
     switch (record.tag) {
       case TAG_MOUNT_FILESYSTEM: mount_filesystem(body, root); break;
-      case TAG_MOUNT_BIND: mount_bind(prepared, bind++, body, root); break;
+      case TAG_MOUNT_BIND: attach_bind(prepared, bind++, body, root); break;
       case TAG_REMOUNT: remount(body, root); break;
       case TAG_DEVICE: make_device(body, root); break;
       case TAG_LINK: make_link(body, root); break;

@@ -1,4 +1,4 @@
-// Opens everything the container will be made of, while the shim still sees the host: afterwards no host path is used again.
+// Opens everything the container will be made of, while the shim still sees the host. (Bind mounts: binds.c.)
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -27,10 +27,7 @@ static int open_handle(struct cursor *body, int flags, const char *stage, const 
   return fd;
 }
 
-// A detached copy of the mount at `source`. Made here because a process in the container's user namespace may not clone host
-// mounts with locked children, and only the host's root may id-map them.
-static int clone_mount(int source, const char *path, bool recursive, struct mount_attributes *attributes,
-                       const char *stage) {
+int clone_mount(int source, const char *path, bool recursive, struct mount_attributes *attributes, const char *stage) {
   int tree = sys_open_tree(source, "", OPEN_TREE_CLONE_FLAG | AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_FLAG : 0));
   if (tree < 0) fail(stage, path);
   unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_FLAG : 0);
@@ -52,52 +49,6 @@ static struct mount_attributes idmap_to(int user_namespace) {
     attributes.userns_fd = (uint64_t)user_namespace;
   }
   return attributes;
-}
-
-static void prepare_bind(struct prepared *prepared, struct cursor *body) {
-  const char *source = read_string(body);
-  const char *target = read_string(body);
-  uint32_t flags = read_u32(body);
-  struct mount_attributes top = {0}, whole = {0};
-  top.attr_set = read_u64(body);
-  top.attr_clr = read_u64(body);
-  whole.attr_set = read_u64(body);
-  whole.attr_clr = read_u64(body);
-  whole.propagation = read_u64(body);
-  const char *uids = read_string(body), *gids = read_string(body);
-  if (body->bad) fail_with(EBADMSG, "read plan", "bind mount");
-  if (prepared->bind_count == MAX_BINDS) fail_with(E2BIG, "bind mount", target);
-  int slot = prepared->bind_count++;
-  int fd = open(source, O_PATH | O_CLOEXEC);
-  if (fd < 0) {
-    if (flags & MOUNT_TOLERATED) {
-      prepared->binds[slot] = -1;
-      return;
-    }
-    fail("open mount source", source);
-  }
-  struct stat status;
-  if (fstat(fd, &status) < 0) fail("open mount source", source);
-  prepared->bind_is_directory[slot] = S_ISDIR(status.st_mode);
-  bool recursive = (flags & MOUNT_RECURSIVE) != 0;
-  int mapping = -1;
-  if (flags & MOUNT_IDMAP) {
-    mapping = uids[0] != 0 ? make_mapping(uids, gids) : prepared->user_namespace;
-    if (mapping >= 0) {
-      whole.attr_set |= ATTR_IDMAP;
-      whole.userns_fd = (uint64_t)mapping;
-    }
-  }
-  if (!recursive) {
-    whole.attr_set |= top.attr_set;
-    whole.attr_clr = top.attr_clr;
-  }
-  int tree = clone_mount(fd, source, recursive, &whole, "prepare bind mount");
-  // What is for the top mount of several alone.
-  if (recursive && (top.attr_set | top.attr_clr) != 0 && sys_mount_setattr(tree, "", AT_EMPTY_PATH, &top) < 0)
-    fail("prepare bind mount", source);
-  if (uids[0] != 0 && mapping >= 0) close(mapping);
-  prepared->binds[slot] = tree;
 }
 
 static bool is_v2(int directory) {

@@ -53,8 +53,10 @@ static void mount_overlay(const struct prepared *prepared) {
 
 int build_root(const struct prepared *prepared) {
   bool own = has_mount_namespace(prepared);
-  // Nothing mounted in here may reach the host, and nothing mounted there later may appear in here.
-  if (own && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) fail("make mounts private", "/");
+  // Nothing mounted in here may reach the host. What is mounted there later appears in here only where a bind mount asks for it,
+  // which must then be cloned from a mount that still listens.
+  unsigned long propagation = host_mounts_are_copied(prepared) ? MS_SLAVE : MS_PRIVATE;
+  if (own && mount(NULL, "/", NULL, MS_REC | propagation, NULL) < 0) fail("make mounts private", "/");
   umask(0);
   if (prepared->root_directory >= 0) {
     if (sys_attach(prepared->root_directory, AT_FDCWD) < 0) fail("attach root directory", "");
@@ -113,6 +115,7 @@ void enter_root(const struct prepared *prepared, int root) {
     close(open_target(slash, read_string(&record.body), true));
     close(slash);
   }
+  finish_readonly();
   attributes = (struct mount_attributes){.attr_set = ATTR_RDONLY};
   if ((prepared->flags & FLAG_ROOT_READONLY) && sys_mount_setattr(AT_FDCWD, "/", 0, &attributes) < 0)
     fail("make root read-only", "/");

@@ -52,8 +52,7 @@ struct prepared {
   int layer_count;
   int writable, root_directory;      // detached mounts; -1: none
   int scratch;                       // what init mounts the root on: the root directory itself, or an empty one; -1 for an exec
-  int binds[MAX_BINDS];              // detached mounts, in the order of their records; -1: tolerated and absent
-  bool bind_is_directory[MAX_BINDS];
+  int binds[MAX_BINDS];              // detached mounts, in the order of their records; negative: see binds.c
   int bind_count;
 };
 
@@ -157,6 +156,9 @@ void settle_descriptors(const struct prepared *prepared, int **kept, int count);
 
 // --- prepare.c (launcher, host namespaces)
 void prepare(struct prepared *prepared, const struct plan *plan);
+struct mount_attributes;
+// A detached copy of the mount at `source`, which is closed.
+int clone_mount(int source, const char *path, bool recursive, struct mount_attributes *attributes, const char *stage);
 // Else the container's mounts are the host's, at the place of its root.
 bool has_mount_namespace(const struct prepared *prepared);
 // Field 22 of /proc/<pid>/stat; tells a process from a later one with its pid. 0: no such process.
@@ -197,14 +199,23 @@ uint64_t finish_namespace_work(const struct prepared *prepared, const struct nam
 // --- labels.c (init)
 void apply_labels(const struct plan *plan);
 
+// --- binds.c (launcher; init)
+// Init has the host's mounts as its own before it enters the root, and may do with them what the host's root may.
+bool host_mounts_are_copied(const struct prepared *prepared);
+void prepare_bind(struct prepared *prepared, struct cursor *body);
+void attach_bind(const struct prepared *prepared, int slot, struct cursor *body, int root);
+
 // --- rootfs.c, targets.c, mounts.c (init, new namespaces)
 int build_root(const struct prepared *prepared);
 void run_steps(const struct prepared *prepared, int root);
 void enter_root(const struct prepared *prepared, int root);
+// What steps have left writable until everything beneath it is there.
+void finish_readonly(void);
 // Finds `path` beneath root; makes what is missing, a directory or an empty file at its end. An O_PATH descriptor.
 int open_target(int root, const char *path, bool directory);
 void make_parent(int root, const char *path, int *parent, const char **name);
 // --- devices.c
+void refuse_linked_dev(int root);
 void make_device(struct cursor *body, int root);
 
 // --- copy_up.c: fills the empty `into` with what is in `from`; `path` is what the place is called.
