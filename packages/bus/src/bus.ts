@@ -7,20 +7,19 @@ import {
   type Codec,
   type Init,
   type Method,
-  type MethodKind,
 } from '@gantry/protocol';
 import {
   ErrorCode as NatsErrorCode,
   NatsError,
   connect,
-  createInbox,
   headers,
   nkeyAuthenticator,
   type NatsConnection,
 } from 'nats';
-import { nodeServices, optionalServices } from './access.js';
 import type { BusMetrics } from './bus-metrics.js';
+import { clientStream, type ClientStream } from './client-stream.js';
 import { ConnectionWatch } from './connection-watch.js';
+import { listServices, type ServiceListing } from './service-listing.js';
 import { StreamEnd } from './stream-end.js';
 import { eventSubject, inboxPrefix, methodSubject } from './subjects.js';
 
@@ -40,9 +39,6 @@ const handshakeMs = 2_000;
 /** Between tries of a connecting that can be ended, milliseconds. */
 const firstDialWaitMs = 50;
 const longestDialWaitMs = 400;
-const listServicesMs = 1_000;
-/** How long a service that only some nodes have may answer after all others, milliseconds. */
-const optionalServiceWaitMs = 20;
 
 export interface BusOptions {
   /** This service's name: its NATS user and inbox prefix. */
@@ -85,22 +81,6 @@ export interface StreamOptions {
   /** As in CallOptions. */
   readonly subject?: string | undefined;
   readonly actor?: string | undefined;
-}
-
-/** The caller's side of a stream. Leaving the iteration early cancels it. */
-export interface ClientStream<Request, Response> extends AsyncIterable<Response> {
-  /** Duplex only. Waits until the other side has room; rejects when the stream is over. */
-  send(message: Init<Request>): Promise<void>;
-  /** Duplex only. Tells the server that no more input comes. */
-  endInput(): void;
-  cancel(): void;
-}
-
-/** What one service of the node tells of itself through the NATS services API. */
-export interface ServiceListing {
-  readonly name: string;
-  readonly version: string;
-  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** A service's connection to its node's bus: typed calls, streams and events. */
@@ -339,35 +319,9 @@ export class Bus {
     return this.#watch.onReconnect(listener);
   }
 
-  /**
-   * Every service of the node that answers: returns a moment after all have that every node has, or after a second. The
-   * moment is for those that only some nodes have.
-   */
-  async listServices(): Promise<ServiceListing[]> {
-    const missing = new Set<string>(
-      nodeServices.filter((name) => !optionalServices.has(name)).map((name) => `gantry-${name}`),
-    );
-    const found: ServiceListing[] = [];
-    const inbox = createInbox(this.inbox);
-    const subscription = this.connection.subscribe(inbox, {
-      callback: (error, message) => {
-        if (error !== null || message.data.length === 0) return;
-        const {
-          name,
-          version,
-          metadata = {},
-        } = message.json<Omit<ServiceListing, 'metadata'> & { metadata?: Record<string, string> }>();
-        found.push({ name, version, metadata });
-        missing.delete(name);
-        if (missing.size === 0) setTimeout(all, optionalServiceWaitMs);
-      },
-    });
-    let all: () => void = () => undefined;
-    const complete = new Promise<void>((resolve) => (all = resolve));
-    this.connection.publish('$SRV.INFO', undefined, { reply: inbox });
-    await Promise.race([complete, sleep(listServicesMs, undefined, { ref: false })]);
-    subscription.unsubscribe();
-    return found.sort((a, b) => a.name.localeCompare(b.name));
+  /** Every service of the node that answers, by name; takes a second at most. */
+  listServices(): Promise<ServiceListing[]> {
+    return listServices(this.connection, this.inbox);
   }
 
   /** True while connected to nats-server. */
@@ -451,25 +405,4 @@ async function abortable<T>(pending: Promise<T>, signal: AbortSignal, operation:
   } finally {
     signal.removeEventListener('abort', onAbort);
   }
-}
-
-function clientStream<Request, Response>(
-  end: StreamEnd,
-  method: Method<Request, Response, MethodKind>,
-): ClientStream<Request, Response> {
-  return {
-    send: (message) => end.send(method.request.encode(message)),
-    endInput: () => end.end(),
-    cancel: () => end.cancel(),
-    async *[Symbol.asyncIterator]() {
-      let whole = false;
-      try {
-        for await (const data of end) yield method.response.decode(data);
-        whole = true;
-      } finally {
-        if (whole) end.close();
-        else end.cancel();
-      }
-    },
-  };
 }

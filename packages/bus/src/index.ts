@@ -1,11 +1,6 @@
-export {
-  Bus,
-  type BusOptions,
-  type CallOptions,
-  type ClientStream,
-  type ServiceListing,
-  type StreamOptions,
-} from './bus.js';
+export { Bus, type BusOptions, type CallOptions, type StreamOptions } from './bus.js';
+export type { ClientStream } from './client-stream.js';
+export type { ServiceListing } from './service-listing.js';
 export { createBusMetrics, type BusMetrics } from './bus-metrics.js';
 export { KeyedQueue } from './keyed-queue.js';
 export { connectCluster } from './cluster-connection.js';
