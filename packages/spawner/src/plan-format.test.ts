@@ -15,3 +15,13 @@ test('a plan is a header and records, each with its length, strings ending in NU
   assert.equal(wide?.payload.readBigUInt64LE(), 0x1_0000_0002n);
   assert.deepEqual([empty?.tag, empty?.payload.length], [1, 0]);
 });
+
+test('bytes longer than the room that is left are whole, at their place', () => {
+  const long = Buffer.alloc(40_000, 7);
+  const plan = new PlanWriter()
+    .add(1, (record) => record.u32(5))
+    .add(57, (record) => record.bytes(long))
+    .finish();
+  const [, bytes] = readPlan(plan);
+  assert.ok(bytes?.payload.subarray(4).equals(long));
+});

@@ -117,7 +117,9 @@ export class RecordWriter {
 
   bytes(value: Uint8Array): this {
     this.u32(value.length);
-    this.#bytes.set(value, this.#reserve(value.length));
+    // Before the buffer is looked at: making room may replace it.
+    const at = this.#reserve(value.length);
+    this.#bytes.set(value, at);
     return this;
   }
 

@@ -34,7 +34,10 @@ static bool map_by_helper(pid_t pid, const char *helper, const char *map) {
   char text[8192], number[16], *words[MOST_MAP_WORDS + 3];
   int count = 0;
   snprintf(number, sizeof number, "%d", pid);
-  snprintf(text, sizeof text, "%s", map);
+  if ((size_t)snprintf(text, sizeof text, "%s", map) >= sizeof text) {
+    errno = E2BIG;
+    return false;
+  }
   words[count++] = (char *)(uintptr_t)helper;
   words[count++] = number;
   for (char *word = strtok(text, " \n"); word != NULL && count < MOST_MAP_WORDS + 2; word = strtok(NULL, " \n"))
@@ -138,6 +141,11 @@ void enter_without_host_rights(struct prepared *prepared) {
   prepared->is_inside_user_namespace = true;
 }
 
+void add_joined(struct prepared *prepared, struct joined_namespace joined) {
+  if (prepared->joined_count == MAX_JOINED) fail_with(E2BIG, "open namespace", joined.path);
+  prepared->joined[prepared->joined_count++] = joined;
+}
+
 void open_joined_namespace(struct prepared *prepared, struct cursor *body) {
   uint64_t kind = read_u64(body);
   const char *path = read_string(body);
@@ -148,8 +156,7 @@ void open_joined_namespace(struct prepared *prepared, struct cursor *body) {
     prepared->user_namespace = fd;
     return;
   }
-  if (prepared->joined_count == MAX_JOINED) fail_with(E2BIG, "open namespace", path);
-  prepared->joined[prepared->joined_count++] = (struct joined_namespace){fd, kind, path};
+  add_joined(prepared, (struct joined_namespace){fd, kind, path});
 }
 
 void enter_given_namespaces(const struct prepared *prepared) {

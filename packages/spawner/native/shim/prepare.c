@@ -164,7 +164,7 @@ void prepare(struct prepared *prepared, const struct plan *plan) {
         break;
       case TAG_NETWORK_NAMESPACE: {
         int fd = open_handle(body, O_RDONLY, "open network namespace", &path);
-        prepared->joined[prepared->joined_count++] = (struct joined_namespace){fd, CLONE_NEWNET, path};
+        add_joined(prepared, (struct joined_namespace){fd, CLONE_NEWNET, path});
         break;
       }
       case TAG_NAMESPACE_PATH: open_joined_namespace(prepared, body); break;

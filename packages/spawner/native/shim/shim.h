@@ -131,6 +131,7 @@ int make_user_namespace(const struct plan *plan);
 void enter_without_host_rights(struct prepared *prepared);
 // One that nobody enters, for the ids of a mount; lines of uid_map(5) and gid_map(5).
 int make_mapping(const char *uids, const char *gids);
+void add_joined(struct prepared *prepared, struct joined_namespace joined);
 void open_joined_namespace(struct prepared *prepared, struct cursor *body);
 // In the stage: what exists already, then the new ones' owner.
 void enter_given_namespaces(const struct prepared *prepared);
