@@ -248,12 +248,12 @@ export const resourceCases: readonly Case[] = [
     created: {
       resources: { cpu: { shares: 512 } },
       v1: { 'cpu/cpu.shares': '512' },
-      v2: { 'cpu.weight': '20' },
+      v2: { 'cpu.weight': /^(20|59)$/ },
     },
     updated: {
       resources: { cpu: { shares: 2048 } },
       v1: { 'cpu/cpu.shares': '2048' },
-      v2: { 'cpu.weight': '79' },
+      v2: { 'cpu.weight': /^(79|174)$/ },
     },
     named: /shares/,
   }),
@@ -506,7 +506,7 @@ export const resourceCases: readonly Case[] = [
       assertValues(
         t,
         isUnified
-          ? { 'pids.max': '50', 'cpu.weight': '20' }
+          ? { 'pids.max': '50', 'cpu.weight': /^(20|59)$/ }
           : { 'pids/pids.max': '50', 'cpu/cpu.shares': '512' },
       );
     },
