@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { eventually, mustRun, runCommand, type CommandResult } from '@gantry/test-harness';
+import { sweepDeadSessions } from './dead-sessions.js';
 import { isUnified } from './machine.js';
 
 export const podmanRuntimes = {
@@ -99,6 +100,7 @@ export class PodmanSession {
   }
 
   async open(): Promise<void> {
+    sweepDeadSessions('gantry-podman');
     writeConfiguration(this.directory);
     const words = ['--mount', '--net', '--propagation', 'private', 'sh', '-c', setUp, 'sh', this.directory];
     this.holder = spawn('unshare', words, { stdio: ['ignore', 'ignore', 'inherit'] });

@@ -21,6 +21,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { eventually } from '@gantry/test-harness';
+import { sweepDeadSessions } from './dead-sessions.js';
 import type { Runtime } from './runtimes.js';
 import { baseSpec, type ProcessSpec, type Spec } from './spec.js';
 
@@ -334,6 +335,7 @@ const hierarchies = (): string[] => [
 
 /** The directories that every cgroup of a test process is below; runtimes need not make or remove parents. */
 export function makeCgroupParents(): void {
+  sweepDeadSessions('gantry-conformance');
   for (const hierarchy of hierarchies()) {
     if (!existsSync(join(hierarchy, 'cgroup.procs'))) continue;
     const parent = join(hierarchy, cgroupParent);
