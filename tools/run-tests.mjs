@@ -28,7 +28,7 @@ const groups = [
   { name: 'graphs', files: find('test/graphs/dist/**/*.test.js'), concurrency: 1 },
   { name: 'chaos', files: find('test/chaos/dist/**/*.test.js'), concurrency: 1 },
   { name: 'cluster', files: find('test/cluster/dist/**/*.test.js'), concurrency: 1 },
-  { name: 'vm', files: find('test/vm/dist/**/*.test.js'), concurrency: 1 },
+  { name: 'vm', files: find('test/vm/dist/**/*.test.js'), concurrency: 2 },
   { name: 'package', files: find('test/package/dist/**/*.test.js'), concurrency: 1 },
 ];
 

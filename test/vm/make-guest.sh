@@ -1,40 +1,12 @@
 #!/bin/sh
-# Makes what the virtual machine boots: kernel, initramfs and a disk with this build of Gantry.
+# Makes what the virtual machine boots: a disk with this build of Gantry, beside what make-boot.sh makes.
 #   make-guest.sh DIRECTORY
-# The kernel is Debian's cloud kernel, unpacked and never installed; it is kept in build/vm between runs.
 set -eu
 out=$1
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-kernel=$root/build/vm/kernel
-
-if [ ! -e "$kernel/done" ]; then
-  rm -rf "$kernel"
-  mkdir -p "$kernel/deb"
-  image=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ { print $2; exit }')
-  [ -n "$image" ] || { echo 'apt knows no linux-image-cloud-amd64: run apt-get update' >&2; exit 1; }
-  (cd "$kernel/deb" && apt-get download -q "$image" 2>/dev/null)
-  dpkg -x "$kernel"/deb/*.deb "$kernel"
-  depmod -b "$kernel" "$(ls "$kernel/lib/modules")"
-  touch "$kernel/done"
-fi
-version=$(ls "$kernel/lib/modules")
-cp "$kernel/boot/vmlinuz-$version" "$out/vmlinuz"
-
-# Initramfs: busybox, the modules in the order they want, the script that goes over to the disk.
-ramfs=$out/initramfs
-mkdir -p "$ramfs/bin" "$ramfs/modules" "$ramfs/proc" "$ramfs/sys" "$ramfs/dev" "$ramfs/disk"
-cp /bin/busybox "$ramfs/bin/"
-cp "$here/guest-boot.sh" "$ramfs/init"
-chmod +x "$ramfs/init"
-for module in virtio_pci virtio_blk overlay veth bridge nf_tables nft_chain_nat nft_masq nft_nat nft_ct \
-  nft_fib_inet nft_reject_inet nft_hash nft_limit nft_numgen nft_compat; do
-  modprobe -d "$kernel" -S "$version" --show-depends "$module" | awk '/^insmod/ { print $2 }'
-done | awk '!seen[$0]++' | while read -r file; do
-  cp "$file" "$ramfs/modules/"
-  basename "$file" >> "$ramfs/modules/order"
-done
-(cd "$ramfs" && find . | cpio -o -H newc 2>/dev/null | gzip -1) > "$out/initramfs.gz"
+sh "$here/make-boot.sh" "$out" overlay veth bridge nf_tables nft_chain_nat nft_masq nft_nat nft_ct \
+  nft_fib_inet nft_reject_inet nft_hash nft_limit nft_numgen nft_compat
 
 # Disk: busybox, Gantry as built here, the Node it runs on, nats-server, and the libraries of all of them.
 disk=$out/disk

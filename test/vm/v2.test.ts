@@ -1,55 +1,19 @@
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { writeArchive } from '@gantry/demo';
-import { boxImage, isRoot } from '@gantry/test-harness';
+import { boxImage } from '@gantry/test-harness';
+import { boot, skip } from './machine.js';
 
 const makeGuest = fileURLToPath(new URL('../make-guest.sh', import.meta.url));
-/** Emulated, on a busy machine. */
-const bootLimitMs = 280_000;
-
-const skip =
-  process.arch !== 'x64'
-    ? 'this machine cannot: the guest is x86-64'
-    : !isRoot && 'needs root, to keep owners on the disk of the guest';
-
 /** What the guest said: NAME=VALUE lines of its console. */
 type Facts = Readonly<Record<string, string>>;
 
-async function boot(directory: string): Promise<string> {
-  const machine = spawn(
-    'qemu-system-x86_64',
-    [
-      ...[
-        '-accel',
-        'tcg,thread=multi',
-        '-smp',
-        '2',
-        '-m',
-        '1536',
-        '-nographic',
-        '-no-reboot',
-        '-nic',
-        'none',
-      ],
-      ...['-kernel', join(directory, 'vmlinuz'), '-initrd', join(directory, 'initramfs.gz')],
-      ...['-append', 'console=ttyS0 quiet loglevel=1 panic=-1'],
-      ...['-drive', `file=${join(directory, 'disk.img')},if=virtio,format=raw,snapshot=on`],
-    ],
-    { stdio: ['ignore', 'pipe', 'inherit'], timeout: bootLimitMs, killSignal: 'SIGKILL' },
-  );
-  let console = '';
-  for await (const chunk of machine.stdout) console += String(chunk);
-  return console;
-}
-
-function factsOf(console: string): Facts {
-  const text = console.replaceAll('\r', '');
-  assert.match(text, /^guest: done$/m, `the guest did not finish:\n${text.slice(-4_000)}`);
+function factsOf(text: string): Facts {
   const pairs = [...text.matchAll(/^guest: (\w[\w.]*)=(.*)$/gm)].map(([, name, value]) => [name, value]);
   return Object.fromEntries(pairs) as Facts;
 }
