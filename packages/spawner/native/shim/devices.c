@@ -27,15 +27,18 @@ static void bind_device(int root, const char *path, const char *source, mode_t m
   close(tree);
 }
 
-// What is put into /dev by itself, beside what the mounts ask for, must be in the container's own directory: behind a link it would be
-// wherever the image wants it.
+// What is put into /dev by itself must not land in a directory of the image's choosing. Behind a link it may only where the
+// configuration has mounted something: that is the container's own.
 void refuse_linked_dev(int root) {
   struct open_how_arguments how = {.flags = O_PATH | O_CLOEXEC, .resolve = IN_ROOT | NO_SYMLINKS};
   int dev = (int)syscall(SYS_openat2, root, "dev", &how, sizeof how);
-  if (dev >= 0)
-    close(dev);
-  else if (errno == ELOOP)
-    fail("make device", "/dev");
+  if (dev < 0 && errno == ELOOP) {
+    how.resolve = IN_ROOT | NO_MAGICLINKS | NO_CROSSING;
+    dev = (int)syscall(SYS_openat2, root, "dev", &how, sizeof how);
+    if (dev < 0 && errno == EXDEV) return;
+    fail_with(ELOOP, "make device", "/dev");
+  }
+  if (dev >= 0) close(dev);
 }
 
 void make_device(struct cursor *body, int root) {
