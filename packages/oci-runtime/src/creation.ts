@@ -76,11 +76,12 @@ export function countPreserved(given: Given): number {
 /**
  * Makes a container up to where its command would run (`awaitStart`) or runs.
  *
- *   directory ── lock ── state.json ── cgroup ── init ── pid file ── state.json
- *                        creating                                    created, running
+ *   directory ── lock ── state.json ── cgroup ── init ── state.json ─────── pid file
+ *                        creating                        created, running
  *
- * Whatever is made is in state.json before it is made: if we are killed at any point, `delete` finds and removes it, and so
- * does the next create of the same id.
+ * Every cgroup is in state.json before it is made: if we are killed at any point, `delete` finds what is in it and removes it,
+ * and so does the next create of the same id. Without a cgroup of its own an init that was made just before we were killed
+ * is not found.
  */
 export async function createContainer(
   runtime: Runtime,

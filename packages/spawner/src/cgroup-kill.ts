@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { readStartTicks } from './direct-launcher.js';
 import type { NativeSpawner } from './native.js';
 
 const SIGKILL = 9;
@@ -32,6 +33,16 @@ function pidsBeneath(directory: string): number[] {
   return [...pidsIn(directory), ...children.flatMap(pidsBeneath)];
 }
 
+function startTicksOf(pids: Iterable<number>): Map<number, bigint> {
+  const ticks = new Map<number, bigint>();
+  for (const pid of pids) {
+    const own = readStartTicks(pid);
+    // 0: it has ended.
+    if (own !== 0n) ticks.set(pid, own);
+  }
+  return ticks;
+}
+
 /**
  * Kills everything in these cgroups and waits until it is gone; false when something stays. Only v2 can do it at once:
  * elsewhere it is done over until nothing is left, since a process may fork while its siblings are killed.
@@ -50,7 +61,13 @@ export async function killCgroups(native: NativeSpawner, paths: readonly string[
         // Gone.
       }
     }
-    for (const pid of pids) native.signalProcess(pid, 0n, SIGKILL);
+    const ticks = startTicksOf(pids);
+    // Listed once more: a pid that another process got before its ticks were read is no more among them, one that gets it later
+    // has other ticks.
+    for (const pid of new Set(paths.flatMap(pidsBeneath))) {
+      const known = ticks.get(pid);
+      if (known !== undefined) native.signalProcess(pid, known, SIGKILL);
+    }
     await delay(waitMs);
   }
 }

@@ -18,7 +18,7 @@ export interface ShimSupervision {
 /** Whoever started us watches the process; stdio is inherited. */
 export interface CallerSupervision {
   readonly kind: 'caller';
-  /** Init stands still until somebody connects to `start.sock` in the directory (StartDoor does). */
+  /** Init stands still until somebody connects to `start.sock` in the directory (`openStartDoor`). */
   readonly awaitStart: boolean;
   /** The launcher ends once the process runs; else it stays, relays a terminal and tells how it ended. */
   readonly detach: boolean;

@@ -293,7 +293,7 @@ int oom_poll_fd(short *events);
 void see_oom_kills(void);
 
 // --- moments.c
-// In the order in which they are reached; src/spawner-driver.ts reads them by these numbers. CLOCK_MONOTONIC, nanoseconds.
+// In the order in which they are reached; src/bench-driver.ts reads them by these numbers. CLOCK_MONOTONIC, nanoseconds.
 enum moment {
   MOMENT_MAIN,
   MOMENT_PREPARED,
