@@ -190,3 +190,35 @@ test('features name what the kernel here has', options, () => {
   for (const namespace of features.linux.namespaces)
     assert.ok(here.includes({ network: 'net', mount: 'mnt' }[namespace] ?? namespace), namespace);
 });
+
+test('more input than a terminal holds passes through a program that echoes it', options, () => {
+  const { id, path } = bundleOf(
+    ['cat'],
+    (spec) => ({ ...spec, process: { ...spec.process, terminal: true } }) as RuntimeSpec,
+  );
+  const lines = 8_000;
+  const input = join(directory, 'typed');
+  // ^D at the end: `cat` sees the end of its input.
+  writeFileSync(
+    input,
+    Array.from({ length: lines }, (_, line) => `line ${line} ${'x'.repeat(40)}\n`).join('') + '\u0004',
+  );
+  const output = join(directory, 'shown');
+  const files = [openSync(input, 'r'), openSync(output, 'w')];
+  try {
+    const { status, signal } = spawnSync(
+      program,
+      ['--root', join(directory, 'root'), 'run', '--bundle', path, id],
+      {
+        timeout: 20_000,
+        stdio: [...files, 'inherit'],
+      },
+    );
+    assert.deepEqual([status, signal], [0, null]);
+  } finally {
+    for (const file of files) closeSync(file);
+  }
+  // Once as the terminal's echo, once from `cat`.
+  const shown = readFileSync(output, 'utf8');
+  assert.equal(shown.split(`line ${lines - 1} `).length - 1, 2);
+});

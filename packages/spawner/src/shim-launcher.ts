@@ -120,11 +120,16 @@ export class ShimLauncher {
     while (Date.now() < end && this.isHeld(directory)) {
       try {
         const connection = await ShimConnection.open(directory.path);
-        const started = await connection.next(
-          (message): message is Started => message.kind === 'started',
-          end - Date.now(),
-        );
-        return { started, connection };
+        try {
+          const started = await connection.next(
+            (message): message is Started => message.kind === 'started',
+            end - Date.now(),
+          );
+          return { started, connection };
+        } catch (error) {
+          connection.close();
+          throw error;
+        }
       } catch {
         // Between its birth and its socket, or between its socket and its end.
         await delay(20);

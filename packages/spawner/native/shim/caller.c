@@ -107,29 +107,62 @@ static bool copy_some(int from, int to) {
   return got > 0;
 }
 
+// Input that the terminal has no room for yet.
+struct pending {
+  char bytes[4096];
+  size_t from, length;
+};
+
+// False at the end of input.
+static bool take_input(struct pending *pending) {
+  ssize_t got = read(0, pending->bytes, sizeof pending->bytes);
+  if (got < 0 && (errno == EINTR || errno == EAGAIN)) return true;
+  if (got <= 0) return false;
+  pending->from = 0;
+  pending->length = (size_t)got;
+  return true;
+}
+
+static void give_input(int terminal, struct pending *pending) {
+  ssize_t wrote = write(terminal, pending->bytes + pending->from, pending->length);
+  if (wrote < 0) {
+    if (errno != EINTR && errno != EAGAIN) pending->length = 0;
+    return;
+  }
+  pending->from += (size_t)wrote;
+  pending->length -= (size_t)wrote;
+}
+
 static void relay(int terminal, int pidfd) {
   struct sigaction action = {.sa_handler = note_window};
   sigaction(SIGWINCH, &action, NULL);
   make_raw();
+  // Never waiting for one direction alone: a program that echoes takes no more input while nobody reads what it says.
+  fcntl(terminal, F_SETFL, O_RDWR | O_NONBLOCK);
+  struct pending input = {.length = 0};
   bool input_open = true, output_open = true, ended = false;
   while (output_open) {
     if (window_changed) copy_window(terminal);
-    struct pollfd polls[] = {{input_open && !ended ? 0 : -1, POLLIN, 0},
-                             {terminal, POLLIN, 0},
+    struct pollfd polls[] = {{input_open && !ended && input.length == 0 ? 0 : -1, POLLIN, 0},
+                             {terminal, (short)(POLLIN | (input.length > 0 ? POLLOUT : 0)), 0},
                              {ended ? -1 : pidfd, POLLIN, 0}};
     // After the end: what the terminal still holds. A process left behind may keep it open.
     int ready = poll(polls, 3, ended ? 100 : -1);
     if (ready < 0) continue;
     if (ready == 0) break;
-    if (polls[0].revents && !copy_some(0, terminal)) input_open = false;
+    if (polls[0].revents && !take_input(&input)) input_open = false;
+    if (polls[1].revents & POLLOUT) give_input(terminal, &input);
     // EIO: no process has it open, which is the end unless init is still there to open it again.
-    if (polls[1].revents && !copy_some(terminal, 1)) {
+    if ((polls[1].revents & ~POLLOUT) && !copy_some(terminal, 1)) {
       if (ended)
         output_open = false;
       else
         poll(&polls[2], 1, 50);
     }
-    if (polls[2].revents) ended = true;
+    if (polls[2].revents) {
+      ended = true;
+      input.length = 0;
+    }
   }
   restore_terminal();
 }

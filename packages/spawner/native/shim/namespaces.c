@@ -45,6 +45,7 @@ static bool map_by_helper(pid_t pid, const char *helper, const char *map) {
   words[count] = NULL;
   pid_t child = fork();
   if (child == 0) {
+    sys_close_range(3, ~0u, 0);
     execvp(helper, words);
     _exit(127);
   }
