@@ -74,18 +74,26 @@ export function subCgroup(cgroup: RuntimeCgroup, asked: readonly string[]): Runt
     const controllers = colon < 0 ? undefined : text.slice(0, colon).split(',');
     const below = normalize(`/${text.slice(colon + 1)}`);
     if (`/${text.slice(colon + 1)}`.split('/').includes('..'))
-      throw new Error(`the cgroup ${JSON.stringify(text)} is not below the container's own`);
+      throw new Error(
+        `the cgroup ${JSON.stringify(text)} is not below the container's own: \`..\` components are not allowed`,
+      );
     const chosen = cgroup.directories.filter(
       ({ hierarchy }) =>
         controllers === undefined || hierarchy.split(',').some((name) => controllers.includes(name)),
     );
     if (chosen.length === 0)
       throw new Error(`the container has no cgroup of the controllers in ${JSON.stringify(text)}`);
-    for (const { hierarchy, kind, path } of chosen) {
-      const directory = join(path, below).replace(/\/+$/, '');
-      if (!isDirectory(directory)) throw new Error(`the cgroup ${directory} does not exist`);
-      directories.set(hierarchy, { hierarchy, kind, path: directory });
-    }
+    const wanted = chosen.map(({ hierarchy, kind, path }) => ({
+      hierarchy,
+      kind,
+      path: join(path, below).replace(/\/+$/, ''),
+    }));
+    const found = wanted.filter(({ path }) => isDirectory(path));
+    // Without controllers: in those hierarchies of v1 that somebody has made it in.
+    const missing = wanted.find((one) => !found.includes(one));
+    if (missing !== undefined && (controllers !== undefined || found.length === 0))
+      throw new Error(`the cgroup ${missing.path} does not exist`);
+    for (const directory of found) directories.set(directory.hierarchy, directory);
   }
   return { ...cgroup, directories: [...directories.values()] };
 }

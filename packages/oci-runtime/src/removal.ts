@@ -1,4 +1,6 @@
-import { deleteCgroup, signalCgroup } from '@gantry/cgroup-supervisor/runtime';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { deleteCgroup, signalCgroup, type RuntimeCgroup } from '@gantry/cgroup-supervisor/runtime';
 import type { RuntimeSpec } from '@gantry/oci';
 import { hookFailureText, runHooks } from '@gantry/spawner/runtime';
 import { withHookEnvironments } from './bundle.js';
@@ -12,20 +14,40 @@ import type { Runtime } from './runtime.js';
 import { stateJson } from './state-json.js';
 
 const killTimeoutMs = 10_000;
+/** A process that is not gone by then stands still. */
+const patienceMs = 100;
 const cgroupTimeoutMs = 10_000;
 const SIGKILL = 9;
 
 /** Kills all of the container's processes and waits until its first is gone. */
 export async function killContainer(runtime: Runtime, record: ContainerRecord): Promise<void> {
   if (record.cgroup !== undefined) signalCgroup(record.cgroup, SIGKILL);
-  const end = monotonicMs() + killTimeoutMs;
+  const began = monotonicMs();
+  const end = began + killTimeoutMs;
   for (let pauseMs = 1; isAlive(record.pid, record.startTicks); pauseMs = Math.min(pauseMs * 2, 50)) {
     runtime.native.signalProcess(record.pid, BigInt(record.startTicks), SIGKILL);
+    if (monotonicMs() > began + patienceMs) takeFromForeignFreezer(record);
     if (monotonicMs() > end)
       failure(
         `container ${JSON.stringify(record.id)} does not end: its process ${record.pid} takes no SIGKILL`,
       );
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  }
+}
+
+/**
+ * v1's freezer keeps even those that are killed, and somebody may have put the process into a frozen cgroup of his own. Back in the
+ * container's, which is not frozen, it goes on and dies; his cgroup stays as he wants it.
+ */
+function takeFromForeignFreezer({ cgroup, pid }: ContainerRecord): void {
+  const isFreezer = ({ hierarchy, kind }: RuntimeCgroup['directories'][number]): boolean =>
+    kind === 'v1' && hierarchy.split(',').includes('freezer');
+  const own = cgroup?.directories.find(isFreezer);
+  if (own === undefined) return;
+  try {
+    writeFileSync(join(own.path, 'cgroup.procs'), String(pid));
+  } catch {
+    // Gone in this moment, or not to be moved: the caller goes on waiting.
   }
 }
 

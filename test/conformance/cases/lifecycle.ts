@@ -1,6 +1,7 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { isUnified } from '../machine.js';
 import { join } from 'node:path';
 import { eventually } from '@gantry/test-harness';
 import { differently, type Case } from '../case.js';
@@ -372,6 +373,35 @@ export const commandLineCases: readonly Case[] = [
     },
   },
   {
+    title:
+      'exec --cgroup is a cgroup below the container’s, in the hierarchies that have it, and never one beside it',
+    covers: ['exec --cgroup'],
+    async judge(t) {
+      await t.live();
+      const own = t.cgroupDirectory(isUnified ? '' : 'pids');
+      for (const directory of [`${own}/inner`, `${own}-outside`]) {
+        mkdirSync(directory);
+        t.afterwards(() => {
+          if (existsSync(directory)) rmdirSync(directory);
+        });
+      }
+      assert.match(
+        await t.must(['exec', '--cgroup', 'inner', t.id, 'cat', '/proc/self/cgroup']),
+        /\/inner$/m,
+      );
+      for (const outside of [`../${t.id}-outside`, 'inner/..', 'inner/../inner', 'absent']) {
+        const { code, stderr } = await t.exec(['true'], ['--cgroup', outside]);
+        assert.notEqual(code, 0, outside);
+        assert.match(stderr, /cgroup|sub/i);
+      }
+      await t.remove('--force');
+    },
+    differs: {
+      runc: differently('runc 1.1 wants it in all hierarchies', /inner/),
+      crun: differently('crun 1.8 takes the way out for another cgroup below', /outside|inner/),
+    },
+  },
+  {
     title: 'exec --detach returns at once and --pid-file has its pid',
     covers: ['exec --detach', 'exec --pid-file'],
     async judge(t) {
@@ -379,6 +409,35 @@ export const commandLineCases: readonly Case[] = [
       const file = join(t.directory, 'exec.pid');
       assert.equal((await t.exec(['sleep', '90'], ['--detach', '--pid-file', file])).code, 0);
       assert.match(processLine(Number(readFileSync(file, 'utf8'))), /sleep 90/);
+    },
+  },
+  {
+    title: 'delete --force takes a container away that somebody else has frozen',
+    covers: ['delete --force'],
+    async judge(t) {
+      if (isUnified) return;
+      const pid = await t.live();
+      const freezer = join(t.cgroupDirectory('freezer'), `../frozen-${t.id}`);
+      mkdirSync(freezer);
+      t.afterwards(() => {
+        writeFileSync(join(freezer, 'freezer.state'), 'THAWED');
+        for (const left of readFileSync(join(freezer, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean))
+          process.kill(Number(left), 'SIGKILL');
+        spawnSync('sleep', ['0.3']);
+        rmdirSync(freezer);
+      });
+      writeFileSync(join(freezer, 'cgroup.procs'), String(pid));
+      writeFileSync(join(freezer, 'freezer.state'), 'FROZEN');
+      await eventually('it is frozen', () =>
+        readFileSync(join(freezer, 'freezer.state'), 'utf8').startsWith('FROZEN'),
+      );
+      const { code } = await t.ask(['delete', '--force', t.id], { timeoutMs: 5_000 });
+      assert.equal(code, 0);
+      assert.equal(readFileSync(join(freezer, 'cgroup.procs'), 'utf8'), '', 'its process is gone');
+    },
+    differs: {
+      runc: differently('runc 1.1 waits for what cannot end', /./),
+      crun: differently('crun 1.8 forgets the container and lets its process stand', /./),
     },
   },
   {
