@@ -1,9 +1,10 @@
 import type { Case } from './case.js';
 import { cgroupCases } from './cases/cgroups.js';
+import { commandLineCases } from './cases/command-line.js';
 import { deviceCases } from './cases/devices.js';
 import { hookCases } from './cases/hooks.js';
 import { kernelCases } from './cases/kernel.js';
-import { commandLineCases, lifecycleCases } from './cases/lifecycle.js';
+import { lifecycleCases } from './cases/lifecycle.js';
 import { mountOptionCases } from './cases/mount-options.js';
 import { mountCases } from './cases/mounts.js';
 import { namespaceCases } from './cases/namespaces.js';
@@ -18,10 +19,11 @@ import { terminalCases } from './cases/terminal.js';
 /** All cases, by the name of the file in `cases` that has them. */
 export const groups = {
   cgroups: cgroupCases,
+  'command-line': commandLineCases,
   devices: deviceCases,
   hooks: hookCases,
   kernel: kernelCases,
-  lifecycle: [...lifecycleCases, ...commandLineCases],
+  lifecycle: lifecycleCases,
   'mount-options': mountOptionCases,
   mounts: mountCases,
   namespaces: namespaceCases,

@@ -62,6 +62,10 @@ export const cgroupParent = `gantry-conformance-${process.pid}`;
 const cgroupMount = '/sys/fs/cgroup';
 let serial = 0;
 
+/** The words of a process, a blank after each. */
+export const processLine = (pid: number): string =>
+  readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+
 /** One bundle in one runtime: made for a case, thrown away after it. */
 export class Subject {
   readonly id = `subject-${process.pid}-${++serial}`;

@@ -1,0 +1,4 @@
+import { proveCases } from './case.js';
+import { groups } from './groups.js';
+
+proveCases('command line', groups['command-line']);
